@@ -10,3 +10,4 @@
 
 pub mod addr;
 pub mod api;
+pub mod apply;

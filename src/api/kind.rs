@@ -1,0 +1,94 @@
+//! The kinds that take part in an allocation, as values.
+
+use std::borrow::Cow;
+
+use super::names;
+
+/// The two families of claims and addresses. They differ in names and in form, never in what happens to them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Family {
+    /// `IPClaim` and `IPAddress` of `ipam.metal3.io`.
+    Metal3,
+    /// `IPAddressClaim` and `IPAddress` of Cluster API's `ipam.cluster.x-k8s.io`.
+    Capi,
+}
+
+/// A kind that the controller watches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// `IPPool`.
+    Pool,
+    /// A claim of one family.
+    Claim(Family),
+    /// An address of one family.
+    Address(Family),
+    /// The `Cluster` of Cluster API.
+    Cluster,
+}
+
+impl Kind {
+    /// The name that the kind has in manifests.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Pool => "IPPool",
+            Self::Claim(Family::Metal3) => "IPClaim",
+            Self::Claim(Family::Capi) => "IPAddressClaim",
+            Self::Address(_) => "IPAddress",
+            Self::Cluster => "Cluster",
+        }
+    }
+
+    /// The API group of the kind.
+    pub fn group(self) -> &'static str {
+        match self {
+            Self::Pool | Self::Claim(Family::Metal3) | Self::Address(Family::Metal3) => names::GROUP,
+            Self::Claim(Family::Capi) | Self::Address(Family::Capi) => names::CAPI_IPAM_GROUP,
+            Self::Cluster => names::CLUSTER_GROUP,
+        }
+    }
+
+    /// The finalizer by which this project holds objects of the kind; a Cluster is never held.
+    pub fn finalizer(self) -> Option<&'static str> {
+        match self {
+            Self::Pool => Some(names::POOL_FINALIZER),
+            Self::Claim(Family::Metal3) => Some(names::CLAIM_FINALIZER),
+            Self::Claim(Family::Capi) => Some(names::CAPI_CLAIM_FINALIZER),
+            Self::Address(Family::Metal3) => Some(names::ADDRESS_FINALIZER),
+            Self::Address(Family::Capi) => Some(names::CAPI_ADDRESS_FINALIZER),
+            Self::Cluster => None,
+        }
+    }
+
+    /// Where the API server serves the kind, in the version that this project prefers.
+    pub fn resource(self) -> Resource {
+        let (version, plural) = match self {
+            Self::Pool => (names::VERSION, "ippools"),
+            Self::Claim(Family::Metal3) => (names::VERSION, "ipclaims"),
+            Self::Address(Family::Metal3) => (names::VERSION, "ipaddresses"),
+            Self::Claim(Family::Capi) => ("v1beta2", "ipaddressclaims"),
+            Self::Address(Family::Capi) => ("v1beta2", "ipaddresses"),
+            Self::Cluster => ("v1beta2", "clusters"),
+        };
+        Resource { group: self.group(), version: Cow::Borrowed(version), kind: self.name(), plural }
+    }
+}
+
+/// Where the API server serves a kind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resource {
+    /// API group; never empty, as no kind of the core group takes part.
+    pub group: &'static str,
+    /// Version that is asked for.
+    pub version: Cow<'static, str>,
+    /// The kind's name.
+    pub kind: &'static str,
+    /// The name in URLs.
+    pub plural: &'static str,
+}
+
+impl Resource {
+    /// What stands in an object's `apiVersion`.
+    pub fn api_version(&self) -> String {
+        format!("{}/{}", self.group, self.version)
+    }
+}
