@@ -11,3 +11,4 @@
 pub mod addr;
 pub mod api;
 pub mod apply;
+pub mod ledger;

@@ -8,3 +8,8 @@ mod set;
 mod space;
 mod text;
 
+pub use range::{Range, RangeError};
+pub use set::AddressSet;
+pub use space::{Entry, Space};
+pub(crate) use text::successor;
+pub use text::{Cidr, TextError, parse_cidr, parse_exclusion, parse_ip};

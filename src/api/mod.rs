@@ -2,12 +2,16 @@
 
 mod address;
 mod claim;
+mod cluster;
 mod kind;
 mod names;
 mod pool;
+mod rules;
 
 pub use address::{IPAddress, IPAddressSpec};
 pub use claim::{IPClaim, IPClaimSpec, IPClaimStatus};
+pub use cluster::ClusterSpec;
 pub use kind::{Family, Kind, Resource};
 pub use names::*;
+pub use rules::{NOT_AN_IP, OUT_OF_BOUNDS, PoolRules, Violation};
 pub use pool::{AllocationStrategy, IPPool, IPPoolSpec, IPPoolStatus, PoolEntry};

@@ -5,6 +5,7 @@
 
 mod change;
 mod reply;
+mod write;
 
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use kube::Client;
 
 pub use change::{Change, DryRun, PatchOp, Target, pointer_token};
 pub use reply::Reply;
+pub use write::{change, outcome};
 
 /// Carries out changes in the name of one field manager.
 #[derive(Clone)]

@@ -1,0 +1,285 @@
+//! Address objects: what each holds, and the release of those that no claim has any more.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use rand::Rng;
+
+use super::retry::Retry;
+use super::{Act, Address, Id, Ledger, Now, Outcome, Task, Text, Uid, Write};
+use crate::api::Kind;
+
+/// What is known of an address object.
+pub(super) struct Entry {
+    pub address: Address,
+    /// What is known may be out of date.
+    pub unsure: bool,
+    in_flight: bool,
+    retry: Retry,
+    orphan: Orphan,
+}
+
+/// How sure it is that the address has lost its claim.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Orphan {
+    /// It has not, as far as is known.
+    No,
+    /// It seemed so at this time.
+    Since(Duration),
+    /// It seemed so twice, a grace apart, and the API server said so itself.
+    Confirmed,
+}
+
+/// Whose business an address object is.
+enum Owner {
+    /// A claim's, which sees to it.
+    Claim,
+    /// A person's, who made it by hand: it holds its address and is left alone.
+    Person,
+    /// Nobody's any more.
+    Nobody,
+}
+
+impl Ledger {
+    pub(super) fn observe_address(&mut self, mut address: Address) {
+        let id = address.id.clone();
+        self.names.share(&mut address.id.namespace);
+        self.names.share(&mut address.pool);
+        let old = self.addresses.remove(&id);
+        if let Some(old) = &old {
+            self.unlink_address(&old.address);
+        }
+        self.link_address(&address);
+        let entry = match old {
+            Some(old) => Entry { address, unsure: false, ..old },
+            None => Entry {
+                address,
+                unsure: false,
+                in_flight: false,
+                retry: Retry::default(),
+                orphan: Orphan::No,
+            },
+        };
+        let (claim, pool) = (entry.address.claim_id(), entry.address.pool_id());
+        self.addresses.insert(id.clone(), entry);
+        self.relink_claim(&claim);
+        self.wake(&id);
+        self.wake(&claim);
+        self.wake(&pool);
+    }
+
+    pub(super) fn forget_address(&mut self, id: &Id) {
+        let Some(entry) = self.addresses.remove(id) else { return };
+        self.unlink_address(&entry.address);
+        self.unblock(id);
+        let claim = entry.address.claim_id();
+        if let Some(holder) = self.claims.get_mut(&claim) {
+            holder.end_seen |= holder.claim.shown.address.as_ref() == Some(&id.name);
+        }
+        self.relink_claim(&claim);
+        self.wake(&claim);
+        self.wake(&entry.address.pool_id());
+    }
+
+    fn link_address(&mut self, address: &Address) {
+        let book = self.books.entry(address.pool_id()).or_default();
+        book.addresses.insert(address.id.clone());
+        book.chore.stale = true;
+        if let Some(ip) = address.ip {
+            book.hold(ip);
+        }
+        let claim = address.claim_id();
+        match self.claims.get_mut(&claim) {
+            Some(entry) => entry.held.insert(address.id.name.clone()),
+            None => self.strays.entry(claim).or_default().insert(address.id.name.clone()),
+        };
+    }
+
+    fn unlink_address(&mut self, address: &Address) {
+        let claim = address.claim_id();
+        if let Some(entry) = self.claims.get_mut(&claim) {
+            entry.held.remove(&address.id.name);
+        }
+        if let Some(strays) = self.strays.get_mut(&claim) {
+            strays.remove(&address.id.name);
+            if strays.is_empty() {
+                self.strays.remove(&claim);
+            }
+        }
+        let pool = address.pool_id();
+        if let Some(book) = self.books.get_mut(&pool) {
+            book.addresses.remove(&address.id);
+            book.chore.stale = true;
+        }
+        if let Some(ip) = address.ip {
+            self.let_go(&pool, ip);
+        }
+    }
+
+    /// One holder of `ip` less; if it was the last, whoever waits for it is woken.
+    pub(super) fn let_go(&mut self, pool: &Id, ip: IpAddr) {
+        let Some(book) = self.books.get_mut(pool) else { return };
+        if book.let_go(ip) {
+            let heirs = book.heirs(ip);
+            self.tasks.extend(heirs.into_iter().map(Task::Claim));
+            self.tasks.insert(Task::Pool(pool.clone()));
+        }
+        self.drop_if_empty(pool);
+    }
+
+    pub(super) fn drop_if_empty(&mut self, pool: &Id) {
+        if self.books.get(pool).is_some_and(super::Book::is_empty) {
+            self.books.remove(pool);
+        }
+    }
+
+    /// Notes that the address object `by` of another pool has the name that ours for `ip` would need.
+    pub(super) fn block(&mut self, pool: &Id, ip: IpAddr, by: &Id) {
+        let Some(book) = self.books.get_mut(pool) else { return };
+        if book.blocked.insert(by.clone(), ip).is_none() {
+            book.hold(ip);
+            self.blocks.entry(by.clone()).or_default().insert(pool.clone());
+            self.wake(pool);
+        }
+    }
+
+    fn unblock(&mut self, by: &Id) {
+        for pool in self.blocks.remove(by).unwrap_or_default() {
+            let blocked = self.books.get_mut(&pool).and_then(|book| book.blocked.remove(by));
+            if let Some(ip) = blocked {
+                self.let_go(&pool, ip);
+            }
+        }
+    }
+
+    pub(super) fn due_for_address(&mut self, id: &Id, now: Now) -> Option<Write> {
+        let entry = self.addresses.get(id)?;
+        if entry.in_flight {
+            return None;
+        }
+        if let Some(at) = entry.retry.due_after(now.elapsed) {
+            self.timers.insert((at, Task::Address(id.clone())));
+            return None;
+        }
+        let act = if entry.unsure { Some(self.look(id)) } else { self.sweep(id, now) }?;
+        let entry = self.addresses.get_mut(id)?;
+        entry.in_flight = true;
+        Some(Write { subject: id.clone(), uid: entry.address.meta.uid.clone(), act })
+    }
+
+    /// A read of an object, which is known as it is now.
+    pub(super) fn look(&self, id: &Id) -> Act {
+        Act::Look { object: id.clone(), known: self.meta(id).map(|meta| meta.uid.clone()) }
+    }
+
+    /// The next step in the release of an address that has lost its claim.
+    fn sweep(&mut self, id: &Id, now: Now) -> Option<Act> {
+        let entry = self.addresses.get(id)?;
+        let owner = self.owner(&entry.address);
+        let paused = self.is_paused(&entry.address.pool_id());
+        let entry = self.addresses.get_mut(id)?;
+        if let Owner::Claim | Owner::Person = owner {
+            entry.orphan = Orphan::No;
+            return None;
+        }
+        if paused {
+            return None;
+        }
+        match entry.orphan {
+            Orphan::No => {
+                entry.orphan = Orphan::Since(now.elapsed);
+                self.timers.insert((now.elapsed + self.config.grace, Task::Address(id.clone())));
+                None
+            }
+            Orphan::Since(since) if now.elapsed < since + self.config.grace => {
+                self.timers.insert((since + self.config.grace, Task::Address(id.clone())));
+                None
+            }
+            Orphan::Since(_) => {
+                let claim = entry.address.claim_id();
+                Some(self.look(&claim))
+            }
+            Orphan::Confirmed => release(&entry.address),
+        }
+    }
+
+    pub(super) fn address_landed(
+        &mut self,
+        write: &Write,
+        outcome: &Outcome,
+        now: Now,
+        rng: &mut impl Rng,
+    ) {
+        let Some(entry) = self.addresses.get_mut(&write.subject) else { return };
+        entry.in_flight = false;
+        let of_claim = matches!(&write.act, Act::Look { object, .. } if *object != write.subject);
+        match outcome {
+            Outcome::Seen(_) | Outcome::Gone if of_claim => {
+                entry.retry.succeeded();
+                if let Orphan::Since(_) = entry.orphan {
+                    // If the claim that was seen is this address's, the next look finds so and starts over.
+                    entry.orphan = Orphan::Confirmed;
+                }
+            }
+            Outcome::Seen(_) | Outcome::Gone | Outcome::Exists => entry.retry.succeeded(),
+            Outcome::NotNow(wish) => entry.retry.failed(now.elapsed, *wish, rng),
+            Outcome::GuardFailed(_) | Outcome::Refused(_) | Outcome::Unknown(_) => {
+                entry.unsure = true;
+                entry.retry.failed(now.elapsed, None, rng);
+            }
+        }
+    }
+
+    /// Whose business an address is: a claim's only if it is that very claim, by UID where one is known.
+    fn owner(&self, address: &Address) -> Owner {
+        let claim = address.claim_id();
+        if self.claims.get(&claim).is_some_and(|entry| entry.has(address)) {
+            return Owner::Claim;
+        }
+        let by_hand = address.meta.finalizers.ours.is_none() && address.claim_uid().is_none();
+        if by_hand { Owner::Person } else { Owner::Nobody }
+    }
+
+    /// The address objects that are a claim's.
+    pub(super) fn held_by<'a>(&'a self, entry: &'a super::claims::Entry) -> impl Iterator<Item = &'a Address> {
+        let kind = Kind::Address(entry.claim.id.family());
+        let held = entry.held.iter().filter_map(move |name| self.addresses.get(&entry.claim.id.beside(kind, name)));
+        held.map(|held| &held.address).filter(|address| entry.has(address))
+    }
+
+    /// The address object of this name in a claim's family, if it is known.
+    pub(super) fn address(&self, id: &Id) -> Option<&Address> {
+        self.addresses.get(id).map(|entry| &entry.address)
+    }
+}
+
+/// The next step in the release of an address object, or none where others hold it.
+pub(super) fn release(address: &Address) -> Option<Act> {
+    let (id, uid): (Id, Uid) = (address.id.clone(), address.meta.uid.clone());
+    if !address.meta.deleting {
+        return Some(Act::Delete { address: id, uid });
+    }
+    address.meta.finalizers.ours.map(|at| Act::Strip { object: id, uid, at })
+}
+
+/// Names of a claim's address objects. Almost always one.
+#[derive(Default)]
+pub(super) struct Held(Vec<Text>);
+
+impl Held {
+    pub fn insert(&mut self, name: Text) -> bool {
+        let absent = !self.0.contains(&name);
+        if absent {
+            self.0.push(name);
+        }
+        absent
+    }
+
+    pub fn remove(&mut self, name: &Text) {
+        self.0.retain(|held| held != name);
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Text> {
+        self.0.iter()
+    }
+}

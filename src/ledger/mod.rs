@@ -1,0 +1,390 @@
+//! Who holds which address, who waits, and the writes that are due.
+//!
+//! A plain, synchronous struct: views of objects go in ([`Ledger::observe`], [`Ledger::gone`], [`Ledger::relisted`]),
+//! writes that are due come out ([`Ledger::due`]), and what became of each goes in again ([`Ledger::outcome`]). Time
+//! and randomness are arguments, so that a seed replays a run exactly.
+//!
+//! # Guarantees
+//!
+//! - No write is due before all kinds were listed once (`Ledger::listed`): nothing is decided from half a picture.
+//! - A reply of ours changes the ledger at once; a view that is older than what is known changes nothing.
+//! - An object has at most one write under way. Many claims of one pool have theirs at the same time, as a write that
+//!   is under way holds the address that it needs.
+//! - An address is held as long as an address object has it, a claim publishes it, or a write is under way that may
+//!   still take it; it is free once none of these is left.
+//! - Every operation is O(log n) in what the pool has handed out, whatever the size of the pool; the exceptions are
+//!   changes of a pool's or a Cluster's standing, which wake the claims concerned, and a pool's status, which lists
+//!   all of its addresses.
+//!
+//! # Assumptions
+//!
+//! - Every write that [`Ledger::due`] hands out is answered by one [`Ledger::outcome`].
+//! - Resource versions of one kind of object can be compared (Kubernetes guarantees it for etcd-backed kinds).
+
+mod addresses;
+mod book;
+mod claims;
+mod names;
+mod pools;
+mod read;
+mod retry;
+mod seen;
+mod status;
+mod uid;
+mod verdict;
+mod write;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use book::{Book, Turn};
+use names::Names;
+use rand::Rng;
+
+use crate::api::{Family, Kind};
+pub use seen::*;
+pub use status::{fingerprint, time};
+pub use uid::Uid;
+pub use verdict::Verdict;
+pub use write::*;
+
+/// The instant of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Now {
+    /// Time since some fixed moment; never goes back. Delays are measured with it.
+    pub elapsed: Duration,
+    /// Seconds since the epoch, for time stamps.
+    pub wall: i64,
+}
+
+/// What can be set.
+#[derive(Clone, Copy, Debug)]
+pub struct Config {
+    /// How long an address must have been without its claim before it is released: longer than any watch is expected
+    /// to lag.
+    pub grace: Duration,
+    /// `status.indexes` is cut off at this many bytes.
+    pub indexes_limit: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { grace: Duration::from_secs(30), indexes_limit: 1 << 20 }
+    }
+}
+
+/// Something that a person should see, and that no status says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notice {
+    /// The object that it is about.
+    pub about: Id,
+    /// Which object of that name.
+    pub uid: Uid,
+    /// One word in camel case.
+    pub reason: &'static str,
+    /// One sentence.
+    pub message: String,
+}
+
+/// Who holds which address, who waits, and the writes that are due; see the module's documentation.
+pub struct Ledger {
+    config: Config,
+    books: BTreeMap<Id, Book>,
+    claims: BTreeMap<Id, claims::Entry>,
+    addresses: BTreeMap<Id, addresses::Entry>,
+    clusters: BTreeMap<Id, Cluster>,
+    /// Addresses whose claims are not known, by claim.
+    strays: BTreeMap<Id, BTreeSet<Text>>,
+    /// Books that an address object of another pool blocks an address of, by that object.
+    blocks: BTreeMap<Id, BTreeSet<Id>>,
+    /// Objects that are known to be gone, so that a late view does not bring them back; and the lists that had begun.
+    buried: BTreeMap<(Kind, Uid), u64>,
+    /// Objects confirmed since the kind's list began, while it is under way.
+    fresh: BTreeMap<Kind, BTreeSet<Id>>,
+    epoch: u64,
+    listed: BTreeSet<Kind>,
+    awaited: BTreeSet<Kind>,
+    tasks: BTreeSet<Task>,
+    timers: BTreeSet<(Duration, Task)>,
+    notices: Vec<Notice>,
+    names: Names,
+}
+
+/// Something to look at, in the order in which it is looked at: pools first, as they are few and claims wait for them,
+/// and claims by age.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Task {
+    Pool(Id),
+    Address(Id),
+    Claim(Turn),
+}
+
+impl Ledger {
+    /// An empty ledger, which decides nothing until each of `kinds` was listed.
+    pub fn new(config: Config, kinds: impl IntoIterator<Item = Kind>) -> Self {
+        Self {
+            config,
+            books: BTreeMap::new(),
+            claims: BTreeMap::new(),
+            addresses: BTreeMap::new(),
+            clusters: BTreeMap::new(),
+            strays: BTreeMap::new(),
+            blocks: BTreeMap::new(),
+            buried: BTreeMap::new(),
+            fresh: BTreeMap::new(),
+            epoch: 0,
+            listed: BTreeSet::new(),
+            awaited: kinds.into_iter().collect(),
+            tasks: BTreeSet::new(),
+            timers: BTreeSet::new(),
+            notices: Vec::new(),
+            names: Names::default(),
+        }
+    }
+
+    /// Takes in a view of an object, from a watch or a reply. A view older than what is known changes nothing.
+    pub fn observe(&mut self, seen: Seen) {
+        let (id, meta) = (seen.id().clone(), seen.meta().clone());
+        if let Some(fresh) = self.fresh.get_mut(&id.kind) {
+            fresh.insert(id.clone());
+        }
+        if self.buried.contains_key(&(id.kind, meta.uid.clone())) {
+            return;
+        }
+        if let Some(known) = self.meta(&id) {
+            if meta.version < known.version {
+                return;
+            }
+            if meta.uid != known.uid {
+                let uid = known.uid.clone();
+                self.gone(&id, &uid);
+            }
+        }
+        if meta.is_gone() {
+            self.gone(&id, &meta.uid);
+            return;
+        }
+        match seen {
+            Seen::Pool(pool) => self.observe_pool(*pool),
+            Seen::Claim(claim) => self.observe_claim(*claim),
+            Seen::Address(address) => self.observe_address(*address),
+            Seen::Cluster(cluster) => self.observe_cluster(*cluster),
+        }
+    }
+
+    /// Takes in that an object is gone for good. No later view of it counts.
+    pub fn gone(&mut self, id: &Id, uid: &Uid) {
+        self.buried.insert((id.kind, uid.clone()), self.epoch);
+        if self.meta(id).is_none_or(|known| known.uid != *uid) {
+            return;
+        }
+        match id.kind {
+            Kind::Pool => self.forget_pool(id),
+            Kind::Claim(_) => self.forget_claim(id),
+            Kind::Address(_) => self.forget_address(id),
+            Kind::Cluster => {
+                self.clusters.remove(id);
+                self.wake_pools_of(id);
+            }
+        }
+    }
+
+    /// The watch says that an object is deleted: the last word on it.
+    pub fn deleted(&mut self, id: &Id, uid: &Uid) {
+        self.gone(id, uid);
+        self.buried.remove(&(id.kind, uid.clone()));
+    }
+
+    /// A complete list of a kind is about to be asked for.
+    pub fn listing(&mut self, kind: Kind) {
+        self.epoch += 1;
+        self.fresh.insert(kind, BTreeSet::new());
+    }
+
+    /// All objects of a complete list have been [observed](Self::observe): what is not in `listed` is gone. An object
+    /// that a reply of ours showed after the list was asked for may be missing from it, and is read again.
+    pub fn relisted(&mut self, kind: Kind, listed: &BTreeSet<Id>) {
+        let fresh = self.fresh.remove(&kind).unwrap_or_default();
+        let missing: Vec<Id> = self.known(kind).filter(|id| !listed.contains(id)).cloned().collect();
+        for id in missing {
+            if fresh.contains(&id) {
+                self.doubt(&id);
+            } else if let Some(uid) = self.meta(&id).map(|meta| meta.uid.clone()) {
+                self.gone(&id, &uid);
+            }
+        }
+        let epoch = self.epoch;
+        self.buried.retain(|(buried, _), &mut since| *buried != kind || since >= epoch);
+        self.names.purge();
+        self.listed.insert(kind);
+    }
+
+    /// Every kind was listed once: decisions can be taken.
+    pub fn is_ready(&self) -> bool {
+        self.awaited.is_subset(&self.listed)
+    }
+
+    /// Waits for a list of `kind` too, or no longer: kinds come and go with their definitions.
+    pub fn await_kind(&mut self, kind: Kind, awaited: bool) {
+        if awaited {
+            self.awaited.insert(kind);
+        } else {
+            self.awaited.remove(&kind);
+        }
+    }
+
+    /// At most `room` writes that are due. Each has to be carried out, and its [outcome](Self::outcome) taken in.
+    pub fn due(&mut self, now: Now, room: usize, rng: &mut impl Rng) -> Vec<Write> {
+        let mut due = Vec::new();
+        if !self.is_ready() {
+            return due;
+        }
+        while let Some((_, task)) = self.timers.first().filter(|(at, _)| *at <= now.elapsed).cloned() {
+            self.timers.pop_first();
+            self.tasks.insert(task);
+        }
+        while due.len() < room {
+            let Some(task) = self.tasks.pop_first() else { break };
+            due.extend(match &task {
+                Task::Pool(id) => self.due_for_pool(id, now),
+                Task::Address(id) => self.due_for_address(id, now),
+                Task::Claim((_, id)) => self.due_for_claim(id, now, rng),
+            });
+        }
+        due
+    }
+
+    /// When [`Ledger::due`] may have something more, if nothing else happens before: at once if there is something to
+    /// look at, else when the next timer runs out.
+    pub fn next_wake(&self) -> Option<Duration> {
+        if !self.is_ready() {
+            return None;
+        }
+        if self.tasks.is_empty() { self.timers.first().map(|(at, _)| *at) } else { Some(Duration::ZERO) }
+    }
+
+    /// Takes in what became of a write.
+    pub fn outcome(&mut self, write: &Write, outcome: Outcome, now: Now, rng: &mut impl Rng) {
+        let current = self.meta(&write.subject).is_some_and(|meta| meta.uid == write.uid);
+        if current {
+            self.landed(write, &outcome, now, rng);
+        }
+        match outcome {
+            Outcome::Seen(seen) => self.observe(seen),
+            Outcome::Gone => {
+                if let Some((id, uid)) = write.missing() {
+                    self.gone(&id, &uid);
+                }
+            }
+            Outcome::Exists
+            | Outcome::GuardFailed(_)
+            | Outcome::Refused(_)
+            | Outcome::NotNow(_)
+            | Outcome::Unknown(_) => {}
+        }
+        self.wake(&write.subject);
+    }
+
+    /// What a person should see of what happened since the last call.
+    pub fn notices(&mut self) -> Vec<Notice> {
+        std::mem::take(&mut self.notices)
+    }
+
+    fn landed(&mut self, write: &Write, outcome: &Outcome, now: Now, rng: &mut impl Rng) {
+        match write.subject.kind {
+            Kind::Pool => self.pool_landed(write, outcome, now, rng),
+            Kind::Claim(_) => self.claim_landed(write, outcome, now, rng),
+            Kind::Address(_) => self.address_landed(write, outcome, now, rng),
+            Kind::Cluster => {}
+        }
+        if let Outcome::Refused(why) = outcome {
+            let message = format!("the API server refused to {}: {why}", write.act);
+            let (about, uid) = (write.subject.clone(), write.uid.clone());
+            self.notices.push(Notice { about, uid, reason: "WriteRefused", message });
+        }
+    }
+
+    /// What is known of an object, if anything.
+    fn meta(&self, id: &Id) -> Option<&Meta> {
+        match id.kind {
+            Kind::Pool => self.books.get(id)?.pool.as_ref().map(|pool| &pool.meta),
+            Kind::Claim(_) => self.claims.get(id).map(|entry| &entry.claim.meta),
+            Kind::Address(_) => self.addresses.get(id).map(|entry| &entry.address.meta),
+            Kind::Cluster => self.clusters.get(id).map(|cluster| &cluster.meta),
+        }
+    }
+
+    fn known(&self, kind: Kind) -> Box<dyn Iterator<Item = &Id> + '_> {
+        match kind {
+            Kind::Pool => Box::new(self.books.iter().filter(|(_, book)| book.pool.is_some()).map(|(id, _)| id)),
+            Kind::Claim(_) => Box::new(self.claims.keys().filter(move |id| id.kind == kind)),
+            Kind::Address(_) => Box::new(self.addresses.keys().filter(move |id| id.kind == kind)),
+            Kind::Cluster => Box::new(self.clusters.keys()),
+        }
+    }
+
+    /// What is known of the object may be out of date: it is read before anything is decided about it.
+    fn doubt(&mut self, id: &Id) {
+        match id.kind {
+            Kind::Pool => {
+                if let Some(book) = self.books.get_mut(id) {
+                    book.chore.unsure = true;
+                }
+            }
+            Kind::Claim(_) => {
+                if let Some(entry) = self.claims.get_mut(id) {
+                    entry.unsure = true;
+                }
+            }
+            Kind::Address(_) => {
+                if let Some(entry) = self.addresses.get_mut(id) {
+                    entry.unsure = true;
+                }
+            }
+            // A Cluster is only read; a wrong belief in one ends with the next list.
+            Kind::Cluster => {}
+        }
+        self.wake(id);
+    }
+
+    /// Looks at an object soon.
+    fn wake(&mut self, id: &Id) {
+        let task = match id.kind {
+            Kind::Pool => Task::Pool(id.clone()),
+            Kind::Address(_) => Task::Address(id.clone()),
+            Kind::Claim(_) => match self.claims.get(id) {
+                Some(entry) => Task::Claim(entry.turn()),
+                None => return,
+            },
+            Kind::Cluster => return,
+        };
+        self.tasks.insert(task);
+    }
+
+    /// The claims of both families in one namespace.
+    fn claims_in<'a>(&'a self, namespace: &Text) -> impl Iterator<Item = (&'a Id, &'a claims::Entry)> + 'a {
+        let namespace = namespace.clone();
+        [Family::Metal3, Family::Capi].into_iter().flat_map(move |family| {
+            let first = Id { kind: Kind::Claim(family), namespace: namespace.clone(), name: "".into() };
+            let (namespace, kind) = (namespace.clone(), first.kind);
+            self.claims.range(first..).take_while(move |(id, _)| id.kind == kind && id.namespace == namespace)
+        })
+    }
+}
+
+impl Write {
+    /// The object that is known to be gone if the API server has found none.
+    fn missing(&self) -> Option<(Id, Uid)> {
+        match &self.act {
+            Act::Protect { .. } | Act::Publish { .. } | Act::Dress(_) | Act::PoolStatus(_) => {
+                Some((self.subject.clone(), self.uid.clone()))
+            }
+            Act::Delete { address, uid } => Some((address.clone(), uid.clone())),
+            Act::Adopt(adoption) => Some((adoption.address.clone(), adoption.uid.clone())),
+            Act::Strip { object, uid, .. } => Some((object.clone(), uid.clone())),
+            Act::Look { object, known } => Some((object.clone(), known.clone()?)),
+            // No namespace, or no such kind: says nothing of any object.
+            Act::Take(_) => None,
+        }
+    }
+}

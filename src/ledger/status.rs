@@ -1,0 +1,195 @@
+//! What a pool's status has to say.
+
+use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+
+use super::book::Book;
+use super::{Id, Ledger, Now, Pool};
+use crate::api::{Family, IPPoolStatus};
+
+/// A pool's status is written at most once in this time …
+const SHORTEST: Duration = Duration::from_secs(1);
+/// … and with at most so many bytes a second: each write of a large status is kept whole in etcd's history.
+const BYTES_PER_SECOND: usize = 256 << 10;
+/// `"":"",` around a name and an address.
+const QUOTES: usize = 6;
+
+/// A status that is due, and its size in bytes, about.
+pub(super) struct DueStatus {
+    pub status: IPPoolStatus,
+    pub size: usize,
+}
+
+/// How long after a status of this size the next may be written.
+pub(super) fn interval(size: usize) -> Duration {
+    let millis = size.saturating_mul(1000) / BYTES_PER_SECOND;
+    SHORTEST.max(Duration::from_millis(millis.try_into().unwrap_or(u64::MAX)))
+}
+
+/// Identifies the contents of `status.indexes` well enough to tell whether they changed.
+///
+/// ```
+/// # use ipam::ledger::fingerprint;
+/// assert_eq!(fingerprint([("a", "10.0.0.1")].into_iter()), fingerprint([("a", "10.0.0.1")].into_iter()));
+/// assert_ne!(fingerprint([("a", "10.0.0.1")].into_iter()), fingerprint([("a", "10.0.0.2")].into_iter()));
+/// ```
+pub fn fingerprint<'a>(indexes: impl Iterator<Item = (&'a str, &'a str)>) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    indexes.for_each(|entry| entry.hash(&mut hasher));
+    hasher.finish()
+}
+
+impl Ledger {
+    /// The status that the pool should have, if it has another.
+    pub(super) fn due_status(&self, id: &Id, now: Now) -> Option<DueStatus> {
+        let book = self.books.get(id)?;
+        let pool = book.pool.as_ref()?;
+        let (indexes, size, truncated) = self.indexes(book);
+        let print = fingerprint(indexes.iter().map(|(claim, ip)| (claim.as_str(), ip.as_str())));
+        let conditions = self.conditions(book, pool, truncated, now);
+        let (capacity, available) = (count(book.space.capacity()), count(book.space.free()));
+        let seen = &pool.status;
+        let same_indexes = seen.indexes == print && seen.last_updated.is_some();
+        if same_indexes
+            && seen.capacity == capacity
+            && seen.available == available
+            && seen.conditions == conditions
+        {
+            return None;
+        }
+        let updated = if same_indexes { seen.last_updated.unwrap_or(now.wall) } else { now.wall };
+        let status = IPPoolStatus {
+            indexes,
+            last_updated: Some(time(updated)),
+            capacity,
+            available_ip_count: available,
+            conditions,
+        };
+        Some(DueStatus { status, size })
+    }
+
+    /// `status.indexes` as it should be, its size, and whether it had to be cut off.
+    fn indexes(&self, book: &Book) -> (BTreeMap<String, String>, usize, bool) {
+        let (mut indexes, mut size) = (BTreeMap::new(), 0);
+        for id in &book.addresses {
+            let Some((address, ip)) = self.address(id).and_then(|address| Some((address, address.ip?))) else {
+                continue;
+            };
+            let ip = ip.to_string();
+            let more = address.claim.len() + ip.len() + QUOTES;
+            if size + more > self.config.indexes_limit {
+                return (indexes, size, true);
+            }
+            // Where claims of both families share a name, readers of this map mean the IPClaim.
+            if id.family() == Family::Metal3 || !indexes.contains_key(&*address.claim) {
+                indexes.insert(address.claim.to_string(), ip);
+                size += more;
+            }
+        }
+        (indexes, size, false)
+    }
+
+    /// The pool's conditions: ours as they should be, everybody else's as they are.
+    fn conditions(&self, book: &Book, pool: &Pool, truncated: bool, now: Now) -> Vec<Condition> {
+        let ours = [
+            Some(self.ready(book, pool)),
+            truncated.then(|| self.truncated()),
+            self.name_conflict(book),
+        ];
+        let ours: Vec<Condition> =
+            ours.into_iter().flatten().map(|wanted| wanted.dated(&pool.status.conditions, now)).collect();
+        let foreign = pool.status.conditions.iter().filter(|seen| !OURS.contains(&seen.type_.as_str()));
+        let mut conditions: Vec<Condition> = foreign.cloned().chain(ours).collect();
+        conditions.sort_by(|a, b| a.type_.cmp(&b.type_));
+        conditions
+    }
+
+    fn ready(&self, book: &Book, pool: &Pool) -> Wanted {
+        let not = |reason, message| Wanted { type_: READY, is: false, reason, message };
+        if let Some(why) = self.closed(&pool.id) {
+            return not(if pool.meta.deleting { "Deleting" } else { "WaitingForCluster" }, why);
+        }
+        if let Some(why) = self.pool_paused(&pool.id) {
+            return not("Paused", why);
+        }
+        let ignored: Vec<String> = pool.rules.violations.iter().map(ToString::to_string).collect();
+        let ignored = ignored.join("; ");
+        if book.space.capacity() == 0 {
+            let why = if ignored.is_empty() { "The pool holds no address".to_owned() } else { ignored };
+            return not("InvalidSpec", why);
+        }
+        if book.space.free() == 0 {
+            return not("Exhausted", "All addresses are held or reserved".into());
+        }
+        let message = if ignored.is_empty() {
+            "The pool hands out addresses".to_owned()
+        } else {
+            format!("The pool hands out addresses; ignored: {ignored}")
+        };
+        Wanted { type_: READY, is: true, reason: "Available", message }
+    }
+
+    fn truncated(&self) -> Wanted {
+        let limit = self.config.indexes_limit;
+        let message = format!(
+            "status.indexes is cut off at {limit} bytes; the IPAddress objects of the pool are complete"
+        );
+        Wanted { type_: TRUNCATED, is: true, reason: "SizeLimit", message }
+    }
+
+    fn name_conflict(&self, book: &Book) -> Option<Wanted> {
+        let (object, ip) = book.blocked.first_key_value()?;
+        let other = self.address(object).map_or("another pool", |address| &address.pool);
+        let message = format!(
+            "{} of this pool's addresses cannot be handed out, {ip} for one: pool \"{other}\" uses the same namePrefix, \
+             and its IPAddress \"{}\" has the name that is needed",
+            book.blocked.len(),
+            object.name
+        );
+        Some(Wanted { type_: NAME_CONFLICT, is: true, reason: "SharedNamePrefix", message })
+    }
+}
+
+const READY: &str = "Ready";
+const TRUNCATED: &str = "IndexesTruncated";
+const NAME_CONFLICT: &str = "NameConflict";
+const OURS: [&str; 3] = [READY, TRUNCATED, NAME_CONFLICT];
+
+/// A condition without its time.
+struct Wanted {
+    type_: &'static str,
+    is: bool,
+    reason: &'static str,
+    message: String,
+}
+
+impl Wanted {
+    /// The condition, dated as the one in `seen` if that has the same status, else now.
+    fn dated(self, seen: &[Condition], now: Now) -> Condition {
+        let status = if self.is { "True" } else { "False" };
+        let before = seen.iter().find(|seen| seen.type_ == self.type_ && seen.status == status);
+        Condition {
+            type_: self.type_.to_owned(),
+            status: status.to_owned(),
+            reason: self.reason.to_owned(),
+            message: self.message,
+            last_transition_time: before
+                .map_or_else(|| time(now.wall), |before| before.last_transition_time.clone()),
+            observed_generation: None,
+        }
+    }
+}
+
+/// A number as the API shows it: absent where it exceeds 63 bits.
+fn count(n: u128) -> Option<i64> {
+    i64::try_from(n).ok()
+}
+
+/// A time stamp of the API. Seconds outside of what it can say cannot come from it, nor from a clock.
+pub fn time(seconds: i64) -> Time {
+    Time(Timestamp::from_second(seconds).unwrap_or_default())
+}

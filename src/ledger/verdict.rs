@@ -1,0 +1,73 @@
+//! What a claim that cannot be served shows, each text once.
+
+use super::seen::Text;
+
+/// What a claim's status has to say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It has its address: the address object's name.
+    Bound(Text),
+    /// The requested address is none: the annotation's text.
+    InvalidRequest(Text),
+    /// The pool reserves one address for it and it asks for another.
+    Conflicting,
+    /// The address it asks for is held, or reserved for another claim.
+    RequestTaken,
+    /// The address it asks for is not the pool's to hand out.
+    RequestOutOfBounds,
+    /// The address reserved for it is held by another claim.
+    PreAllocationTaken,
+    /// The address reserved for it is not the pool's to hand out.
+    PreAllocationOutOfBounds,
+    /// No address is free.
+    Exhausted,
+    /// It is not the claim that is at fault, and waiting may help: why, as a sentence.
+    NotReady(String),
+}
+
+impl Verdict {
+    /// Reason of the `Ready` condition; never empty.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Bound(_) => "AddressAllocated",
+            Self::Exhausted => "PoolExhausted",
+            Self::NotReady(_) => "PoolNotReady",
+            Self::InvalidRequest(_)
+            | Self::Conflicting
+            | Self::RequestTaken
+            | Self::RequestOutOfBounds
+            | Self::PreAllocationTaken
+            | Self::PreAllocationOutOfBounds => "AllocationFailed",
+        }
+    }
+
+    /// Message of the `Ready` condition.
+    pub fn message(&self) -> String {
+        match self {
+            Self::Bound(_) => "The address is allocated".into(),
+            Self::InvalidRequest(text) => {
+                format!("Invalid ipAddress annotation \"{text}\": not a valid IP address")
+            }
+            Self::Conflicting => "PreAllocation and requested ip address are conflicting".into(),
+            Self::RequestTaken => "Requested IP not available".into(),
+            Self::RequestOutOfBounds => "Requested IP out of bounds".into(),
+            Self::PreAllocationTaken => "Pre-allocated IP not available".into(),
+            Self::PreAllocationOutOfBounds => "Pre-allocated IP out of bounds".into(),
+            Self::Exhausted => "Exhausted IP Pools".into(),
+            Self::NotReady(why) => why.clone(),
+        }
+    }
+
+    /// `status.errorMessage`: only what will not pass by itself, as consumers take any text there for final.
+    pub fn error(&self) -> Option<String> {
+        match self {
+            Self::Bound(_) | Self::NotReady(_) => None,
+            _ => Some(self.message()),
+        }
+    }
+
+    /// The claim has its address.
+    pub fn is_bound(&self) -> bool {
+        matches!(self, Self::Bound(_))
+    }
+}

@@ -1,0 +1,196 @@
+//! The writes that are due, as values, and what can become of them.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use super::seen::{Id, Labels, Seen, Text};
+use super::{Shown, Uid};
+use crate::api::IPPoolStatus;
+
+/// A write that is due, and on whose behalf.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Write {
+    /// The object whose business it is; it has no other write under way.
+    pub subject: Id,
+    /// Which object of that name.
+    pub uid: Uid,
+    /// What is to be done.
+    pub act: Act,
+}
+
+/// One guarded step of the write protocol.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Act {
+    /// Put our finalizer on the subject, a claim.
+    Protect {
+        /// The list exists.
+        append: bool,
+    },
+    /// Create an address object; its name is the lock.
+    Take(Box<NewAddress>),
+    /// Make an address object ours that somebody else made for the subject, a claim.
+    Adopt(Box<Adoption>),
+    /// Set the subject's status, a claim's.
+    Publish {
+        /// What is there now; the write counts only for that.
+        over: Over,
+        /// What it becomes.
+        status: Shown,
+    },
+    /// Ask for an address object's deletion.
+    Delete {
+        /// The address object.
+        address: Id,
+        /// The one of that name that is meant.
+        uid: Uid,
+    },
+    /// Take our finalizer off an object.
+    Strip {
+        /// The object.
+        object: Id,
+        /// The one of that name that is meant.
+        uid: Uid,
+        /// Where our finalizer stands in the list.
+        at: u16,
+    },
+    /// Put our finalizer, labels and owner reference on the subject, a pool.
+    Dress(Box<Dress>),
+    /// Set the subject's status, a pool's.
+    PoolStatus(Box<IPPoolStatus>),
+    /// Read an object from the quorum, since we cannot be sure of it.
+    Look {
+        /// The object.
+        object: Id,
+        /// The one of that name that we knew when we asked; only that one is known to be gone if none is found.
+        known: Option<Uid>,
+    },
+}
+
+impl fmt::Display for Act {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Protect { .. } => f.write_str("set the claim's finalizer"),
+            Self::Take(new) => write!(f, "create {}", new.id),
+            Self::Adopt(adoption) => write!(f, "adopt {}", adoption.address),
+            Self::Publish { .. } => f.write_str("set the claim's status"),
+            Self::Delete { address, .. } => write!(f, "delete {address}"),
+            Self::Strip { object, .. } => write!(f, "remove the finalizer of {object}"),
+            Self::Dress(_) => f.write_str("set the pool's finalizer, labels and owner"),
+            Self::PoolStatus(_) => f.write_str("set the pool's status"),
+            Self::Look { object, .. } => write!(f, "read {object}"),
+        }
+    }
+}
+
+/// The claim's published address as far as we know, which guards a publication.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Over {
+    /// There is no status.
+    NoStatus,
+    /// There is a status, which names no address.
+    NoAddress,
+    /// The status names this address object.
+    Address(Text),
+}
+
+/// An address object to be made.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewAddress {
+    /// Its kind, namespace and name.
+    pub id: Id,
+    /// The address.
+    pub ip: IpAddr,
+    /// Prefix length of its network.
+    pub prefix: Option<u8>,
+    /// Gateway of its network.
+    pub gateway: Option<IpAddr>,
+    /// DNS servers of its network.
+    pub dns: Vec<IpAddr>,
+    /// The claim that gets it.
+    pub claim: Id,
+    /// That claim's UID.
+    pub claim_uid: Uid,
+    /// The pool that it is of.
+    pub pool: Id,
+    /// That pool's UID.
+    pub pool_uid: Uid,
+    /// The claim's labels.
+    pub labels: Labels,
+}
+
+/// What an address object lacks to be ours.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Adoption {
+    /// The address object.
+    pub address: Id,
+    /// The one of that name that is meant.
+    pub uid: Uid,
+    /// The claim that it is for.
+    pub claim: Id,
+    /// That claim's UID.
+    pub claim_uid: Uid,
+    /// Our finalizer is to be added: to the end of the list, if there is one.
+    pub finalizer: Option<bool>,
+    /// The annotation is to be set: into the map, if there is one.
+    pub annotation: Option<bool>,
+    /// Where the owner reference to the claim is to go, if it is to be set.
+    pub owner: Option<Place>,
+}
+
+/// What a pool lacks to be ours.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct Dress {
+    /// Our finalizer is to be added: to the end of the list, if there is one.
+    pub finalizer: Option<bool>,
+    /// Labels to be set.
+    pub labels: BTreeMap<&'static str, String>,
+    /// There are labels already.
+    pub has_labels: bool,
+    /// The owner reference that is to be there.
+    pub owner: Option<NewOwner>,
+}
+
+/// An owner reference to a Cluster.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewOwner {
+    /// `apiVersion` of the Cluster.
+    pub api_version: Text,
+    /// Its name.
+    pub name: Text,
+    /// Its UID.
+    pub uid: Uid,
+    /// Where it goes.
+    pub place: Place,
+}
+
+/// Where an owner reference goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// It is the first; there is no list yet.
+    First,
+    /// To the end of the list.
+    End,
+    /// In place of the one at this index, which names the same Cluster.
+    At(usize),
+}
+
+/// What became of a write.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    /// It took effect, or the object was read; this is the object now.
+    Seen(Seen),
+    /// The object does not exist, or no longer.
+    Gone,
+    /// The name is taken.
+    Exists,
+    /// The guard did not hold; nothing was done.
+    GuardFailed(String),
+    /// The API server will not do it; nothing was done.
+    Refused(String),
+    /// The API server asks to come back later, perhaps after some time; nothing was done.
+    NotNow(Option<Duration>),
+    /// It may have taken effect, or may still.
+    Unknown(String),
+}
