@@ -12,3 +12,4 @@ pub mod addr;
 pub mod api;
 pub mod apply;
 pub mod ledger;
+pub mod controller;

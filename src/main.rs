@@ -1,1 +1,41 @@
-fn main() {}
+//! `ipam-controller`: hands out addresses from pools to claims.
+
+mod args;
+
+use std::process::ExitCode;
+
+use args::{Args, Command};
+use clap::Parser;
+use ipam::controller;
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let result = match args.command {
+        Some(Command::Crds { into }) => args::write_crds(&into),
+        None => run(&args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: &Args) -> Result<(), args::Error> {
+    args.start_log();
+    // Before the first handshake: two backends in one process would have to be told apart at every use.
+    if rustls::crypto::ring::default_provider().install_default().is_err() {
+        tracing::debug!("a TLS backend was installed before");
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    runtime.block_on(async {
+        let client = args.client().await?;
+        args.refuse_if_led(&client).await?;
+        tracing::info!(version = env!("CARGO_PKG_VERSION"), "ipam-controller starts");
+        controller::run(client, &args.options(), args::stopped()).await;
+        tracing::info!("ipam-controller ends");
+        Ok(())
+    })
+}

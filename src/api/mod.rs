@@ -3,6 +3,7 @@
 mod address;
 mod claim;
 mod cluster;
+mod crd;
 mod kind;
 mod names;
 mod pool;
@@ -10,6 +11,7 @@ mod rules;
 
 pub use address::{IPAddress, IPAddressSpec};
 pub use claim::{IPClaim, IPClaimSpec, IPClaimStatus};
+pub use crd::crd_files;
 pub use cluster::ClusterSpec;
 pub use kind::{Family, Kind, Resource};
 pub use names::*;

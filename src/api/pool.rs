@@ -3,14 +3,49 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
-use kube::{CustomResource, KubeSchema};
+use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The addresses that claims of this namespace may get, and how they are chosen.
-#[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[derive(CustomResource, JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[kube(group = "ipam.metal3.io", version = "v1alpha1", kind = "IPPool", namespaced, status = "IPPoolStatus")]
-#[kube(derive = "PartialEq", derive = "Default")]
+#[kube(derive = "PartialEq", derive = "Default", category = "cluster-api")]
+#[kube(shortname = "ipp", shortname = "ippool", shortname = "m3ipp", shortname = "m3ippool", shortname = "m3ippools")]
+#[kube(shortname = "metal3ipp", shortname = "metal3ippool", shortname = "metal3ippools")]
+#[kube(label("clusterctl.cluster.x-k8s.io/move-hierarchy", ""))]
+#[kube(label("cluster.x-k8s.io/provider", "ipam-metal3"), label("clusterctl.cluster.x-k8s.io", ""))]
+#[kube(label("cluster.x-k8s.io/v1beta1", "v1alpha1"), label("cluster.x-k8s.io/v1beta2", "v1alpha1"))]
+#[kube(printcolumn(
+    name = "Cluster",
+    type_ = "string",
+    description = "Cluster to which the pool belongs",
+    json_path = ".metadata.labels.cluster\\.x-k8s\\.io/cluster-name"
+))]
+#[kube(printcolumn(
+    name = "Capacity",
+    type_ = "integer",
+    description = "Addresses that the pool can hand out",
+    json_path = ".status.capacity"
+))]
+#[kube(printcolumn(
+    name = "Available",
+    type_ = "integer",
+    description = "Addresses that any claim could still get",
+    json_path = ".status.availableIPCount"
+))]
+#[kube(printcolumn(
+    name = "Ready",
+    type_ = "string",
+    description = "Whether the pool hands out addresses",
+    json_path = ".status.conditions[?(@.type==\"Ready\")].status"
+))]
+#[kube(printcolumn(
+    name = "Age",
+    type_ = "date",
+    description = "Time since the creation of the pool",
+    json_path = ".metadata.creationTimestamp"
+))]
 #[serde(rename_all = "camelCase")]
 pub struct IPPoolSpec {
     /// Name of the Cluster of this namespace that the pool belongs to.

@@ -67,7 +67,7 @@ impl PoolRules {
         let excluded = reader.excluded(&spec.excluded_addresses);
         let pre_allocations = reader.pre_allocations(spec, &entries);
         let strategy = spec.allocation_strategy.unwrap_or_default();
-        // A default of the pool that is not valid is met once an entry.
+        // A default of the pool that is not valid is met once an entry of the same family.
         reader.violations.dedup();
         Self { entries, excluded, pre_allocations, strategy, violations: reader.violations }
     }
@@ -354,6 +354,7 @@ mod tests {
             fields,
             [
                 "spec.pools[0]",
+                "spec.prefix",
                 "spec.prefix",
                 "spec.excludedAddresses[1]",
                 "spec.preAllocations.b",

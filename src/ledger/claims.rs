@@ -69,6 +69,16 @@ impl Entry {
             || self.claim.shown.address.as_ref() == Some(&address.id.name)
     }
 
+    /// The addresses that the claim holds by itself: the one it publishes, and the one it is taking.
+    pub fn holds(&self) -> [Option<IpAddr>; 2] {
+        [self.publishes, self.reserve.as_ref().map(|reserve| reserve.ip)]
+    }
+
+    /// It waits in a queue.
+    pub fn is_queued(&self) -> bool {
+        self.queued.is_some()
+    }
+
     fn publishes(&self, address: &Address) -> bool {
         self.claim.shown.address.as_ref() == Some(&address.id.name)
     }

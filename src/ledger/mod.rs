@@ -24,6 +24,7 @@
 mod addresses;
 mod book;
 mod claims;
+mod consistency;
 mod names;
 mod pools;
 mod read;
@@ -222,6 +223,11 @@ impl Ledger {
     /// Every kind was listed once: decisions can be taken.
     pub fn is_ready(&self) -> bool {
         self.awaited.is_subset(&self.listed)
+    }
+
+    /// The kind was listed at least once.
+    pub fn was_listed(&self, kind: Kind) -> bool {
+        self.listed.contains(&kind)
     }
 
     /// Waits for a list of `kind` too, or no longer: kinds come and go with their definitions.

@@ -36,11 +36,6 @@ impl Retry {
     pub fn due_after(self, now: Duration) -> Option<Duration> {
         (self.not_before > now).then_some(self.not_before)
     }
-
-    /// How often it has failed in a row.
-    pub fn failures(self) -> u8 {
-        self.failures
-    }
 }
 
 #[cfg(test)]

@@ -1,0 +1,265 @@
+//! The CRDs: the types' schemas, and the rules that need one object only.
+
+use kube::CustomResourceExt;
+use serde_json::{Value, json};
+
+use super::{IPAddress, IPClaim, IPPool};
+
+/// A rule of a CRD, in CEL.
+struct Rule {
+    /// JSON pointer to the schema that it stands in, below `openAPIV3Schema`.
+    at: &'static str,
+    /// The expression.
+    rule: &'static str,
+    /// What is wrong where it does not hold: a text, or an expression that makes one.
+    says: Says,
+    /// The field that is to blame, where that is not the one that the rule stands at.
+    field: Option<&'static str>,
+}
+
+enum Says {
+    Text(&'static str),
+    Made(&'static str),
+}
+
+const fn rule(at: &'static str, rule: &'static str, text: &'static str) -> Rule {
+    Rule { at, rule, says: Says::Text(text), field: None }
+}
+
+const fn blame(field: &'static str, rule: Rule) -> Rule {
+    Rule { field: Some(field), ..rule }
+}
+
+const SPEC: &str = "/properties/spec";
+const ENTRY: &str = "/properties/spec/properties/pools/items";
+
+// The API server's own `isIP` refuses zones, IPv4 inside of IPv6, and leading zeros, as `addr::parse_ip` does.
+const IS_IP: &str = "isIP(self)";
+const NOT_AN_IP: &str = super::NOT_AN_IP;
+const EMPTY: &str = "cannot be empty";
+const UNCHANGED: &str = "self == oldSelf";
+const IMMUTABLE: &str = "cannot be modified";
+
+const POOL_RULES: &[Rule] = &[
+    rule("/properties/spec/properties/namePrefix", UNCHANGED, IMMUTABLE),
+    blame(
+        ".allocationStrategy",
+        rule(
+            SPEC,
+            "(has(self.allocationStrategy) ? self.allocationStrategy : 'random') == \
+             (has(oldSelf.allocationStrategy) ? oldSelf.allocationStrategy : 'random')",
+            "cannot be modified after creation",
+        ),
+    ),
+    rule("/properties/spec/properties/gateway", IS_IP, NOT_AN_IP),
+    rule("/properties/spec/properties/dnsServers/items", IS_IP, NOT_AN_IP),
+    rule("/properties/spec/properties/preAllocations/additionalProperties", IS_IP, NOT_AN_IP),
+    rule(
+        "/properties/spec/properties/excludedAddresses/items",
+        "isIP(self) || isCIDR(self) || (self.split('-').size() == 2 && self.split('-').all(end, isIP(end.trim())))",
+        "must be an IP address, a CIDR or first-last",
+    ),
+    rule(
+        ENTRY,
+        "has(self.start) || has(self.end) || has(self.subnet)",
+        "pool entry must specify at least one of start, end, or subnet",
+    ),
+    Rule {
+        at: ENTRY,
+        rule: "!has(self.start) || isIP(self.start)",
+        says: Says::Made("'invalid Start IP \"' + self.start + '\"'"),
+        field: None,
+    },
+    Rule {
+        at: ENTRY,
+        rule: "!has(self.end) || isIP(self.end)",
+        says: Says::Made("'invalid End IP \"' + self.end + '\"'"),
+        field: None,
+    },
+    Rule {
+        at: ENTRY,
+        rule: "!has(self.subnet) || isCIDR(self.subnet)",
+        says: Says::Made("'invalid Subnet \"' + self.subnet + '\": not a valid CIDR address'"),
+        field: None,
+    },
+    rule("/properties/spec/properties/pools/items/properties/gateway", IS_IP, NOT_AN_IP),
+    rule("/properties/spec/properties/pools/items/properties/dnsServers/items", IS_IP, NOT_AN_IP),
+    // Families are told by the colon, which every IPv6 text has and no IPv4 text: forms are checked above.
+    rule(
+        ENTRY,
+        "[has(self.start) ? self.start : '', has(self.end) ? self.end : '', has(self.subnet) ? self.subnet : '']\
+         .filter(text, text != '').all(text, text.contains(':') == \
+         (has(self.start) ? self.start : has(self.end) ? self.end : has(self.subnet) ? self.subnet : '').contains(':'))",
+        "start, end and subnet must be of one IP family",
+    ),
+    blame(
+        ".prefix",
+        rule(
+            ENTRY,
+            "!has(self.prefix) || self.prefix <= 32 || \
+             (has(self.start) ? self.start : has(self.end) ? self.end : has(self.subnet) ? self.subnet : ':')\
+             .contains(':')",
+            "must be between 0 and 32",
+        ),
+    ),
+];
+
+const CLAIM_RULES: &[Rule] = &[
+    rule("/properties/spec/properties/pool", UNCHANGED, IMMUTABLE),
+    blame(".name", rule("/properties/spec/properties/pool", "has(self.name) && self.name != ''", EMPTY)),
+];
+
+const ADDRESS_RULES: &[Rule] = &[
+    rule("/properties/spec/properties/pool", UNCHANGED, IMMUTABLE),
+    rule("/properties/spec/properties/claim", UNCHANGED, IMMUTABLE),
+    rule("/properties/spec/properties/address", UNCHANGED, IMMUTABLE),
+    rule("/properties/spec/properties/address", "self != ''", EMPTY),
+    rule("/properties/spec/properties/address", "self == '' || isIP(self)", NOT_AN_IP),
+    rule("/properties/spec/properties/gateway", IS_IP, NOT_AN_IP),
+    rule("/properties/spec/properties/dnsServers/items", IS_IP, NOT_AN_IP),
+    blame(".name", rule("/properties/spec/properties/pool", "has(self.name) && self.name != ''", EMPTY)),
+    blame(".name", rule("/properties/spec/properties/claim", "has(self.name) && self.name != ''", EMPTY)),
+];
+
+/// A bound of a value. Bounds keep the cost of the rules within the API server's budget; none refuses what can be valid.
+type Bound = (&'static str, &'static str, i64);
+
+/// No IP address, and no CIDR, is longer.
+const IP_LENGTH: i64 = 64;
+
+const POOL_BOUNDS: &[Bound] = &[
+    ("/properties/spec/properties/namePrefix", "minLength", 1),
+    ("/properties/spec/properties/gateway", "maxLength", IP_LENGTH),
+    ("/properties/spec/properties/dnsServers", "maxItems", 64),
+    ("/properties/spec/properties/dnsServers/items", "maxLength", IP_LENGTH),
+    ("/properties/spec/properties/preAllocations/additionalProperties", "maxLength", IP_LENGTH),
+    ("/properties/spec/properties/excludedAddresses", "maxItems", 4096),
+    ("/properties/spec/properties/excludedAddresses/items", "maxLength", 2 * IP_LENGTH),
+    ("/properties/spec/properties/prefix", "minimum", 0),
+    ("/properties/spec/properties/prefix", "maximum", 128),
+    ("/properties/spec/properties/pools", "maxItems", 1024),
+    ("/properties/spec/properties/pools/items/properties/prefix", "minimum", 0),
+    ("/properties/spec/properties/pools/items/properties/prefix", "maximum", 128),
+    ("/properties/spec/properties/pools/items/properties/start", "maxLength", IP_LENGTH),
+    ("/properties/spec/properties/pools/items/properties/end", "maxLength", IP_LENGTH),
+    ("/properties/spec/properties/pools/items/properties/subnet", "maxLength", IP_LENGTH),
+    ("/properties/spec/properties/pools/items/properties/gateway", "maxLength", IP_LENGTH),
+    ("/properties/spec/properties/pools/items/properties/dnsServers", "maxItems", 64),
+    ("/properties/spec/properties/pools/items/properties/dnsServers/items", "maxLength", IP_LENGTH),
+];
+
+const ADDRESS_BOUNDS: &[Bound] = &[
+    ("/properties/spec/properties/prefix", "minimum", 0),
+    ("/properties/spec/properties/prefix", "maximum", 128),
+    ("/properties/spec/properties/address", "maxLength", IP_LENGTH),
+    ("/properties/spec/properties/gateway", "maxLength", IP_LENGTH),
+    ("/properties/spec/properties/dnsServers", "maxItems", 64),
+    ("/properties/spec/properties/dnsServers/items", "maxLength", IP_LENGTH),
+];
+
+/// The CRDs as files: name and YAML of each.
+pub fn crd_files() -> Vec<(String, String)> {
+    crds().iter().map(|crd| (file_name(crd), yaml(crd))).collect()
+}
+
+/// The CRDs as the API server takes them.
+pub fn crds() -> Vec<Value> {
+    vec![
+        finish(json!(IPAddress::crd()), ADDRESS_RULES, ADDRESS_BOUNDS),
+        finish(json!(IPClaim::crd()), CLAIM_RULES, &[]),
+        finish(json!(IPPool::crd()), POOL_RULES, POOL_BOUNDS),
+    ]
+}
+
+fn file_name(crd: &Value) -> String {
+    let name = |key: &str| crd["spec"][key].as_str().unwrap_or_default();
+    format!("{}_{}.yaml", name("group"), crd["spec"]["names"]["plural"].as_str().unwrap_or_default())
+}
+
+fn yaml(crd: &Value) -> String {
+    let head = "# Generated from the types in src/api by `make generate`; changes here are overwritten.\n";
+    // A JSON value has no form that YAML lacks.
+    head.to_owned() + &serde_saphyr::to_string(crd).unwrap_or_default()
+}
+
+fn finish(mut crd: Value, rules: &[Rule], bounds: &[Bound]) -> Value {
+    crd["spec"]["conversion"] = json!({"strategy": "None"});
+    let schema = &mut crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
+    tidy(schema);
+    schema["description"] = schema["properties"]["spec"]["description"].clone();
+    for (at, bound, value) in bounds {
+        part(schema, at)[bound] = json!(value);
+    }
+    if let Some(conditions) = schema.pointer_mut("/properties/status/properties/conditions") {
+        conditions["x-kubernetes-list-type"] = json!("map");
+        conditions["x-kubernetes-list-map-keys"] = json!(["type"]);
+    }
+    for rule in rules {
+        let mut entry = json!({"rule": rule.rule});
+        match rule.says {
+            Says::Text(text) => entry["message"] = json!(text),
+            Says::Made(expression) => entry["messageExpression"] = json!(expression),
+        }
+        if let Some(field) = rule.field {
+            entry["fieldPath"] = json!(field);
+        }
+        let at = &mut part(schema, rule.at)["x-kubernetes-validations"];
+        match at.as_array_mut() {
+            Some(rules) => rules.push(entry),
+            None => *at = json!([entry]),
+        }
+    }
+    crd
+}
+
+/// The part of a schema that a table names; made where it is missing, which the test of the tables finds.
+fn part<'a>(schema: &'a mut Value, at: &str) -> &'a mut Value {
+    at.split('/').skip(1).fold(schema, |part, name| &mut part[name])
+}
+
+/// Makes a derived schema read like any other: optional fields are absent, not null, and whole numbers are whole.
+fn tidy(schema: &mut Value) {
+    match schema {
+        Value::Object(members) => {
+            members.remove("nullable");
+            for value in members.values_mut() {
+                if let Some(number) = value.as_f64().filter(|number| value.is_f64() && number.fract() == 0.0) {
+                    #[expect(clippy::cast_possible_truncation, reason = "bounds of integers, written as floats")]
+                    let whole = number as i64;
+                    *value = json!(whole);
+                }
+                tidy(value);
+            }
+        }
+        Value::Array(elements) => elements.iter_mut().for_each(tidy),
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_rule_and_bound_stands_at_a_part_that_the_types_have() {
+        let kinds = [
+            (json!(IPAddress::crd()), ADDRESS_RULES, ADDRESS_BOUNDS),
+            (json!(IPClaim::crd()), CLAIM_RULES, &[]),
+            (json!(IPPool::crd()), POOL_RULES, POOL_BOUNDS),
+        ];
+        for (crd, rules, bounds) in kinds {
+            let schema = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
+            for at in rules.iter().map(|rule| rule.at).chain(bounds.iter().map(|bound| bound.0)) {
+                assert!(schema.pointer(at).is_some(), "{at}");
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_is_nullable_and_no_number_is_broken() {
+        for (name, yaml) in crd_files() {
+            assert!(!yaml.contains("nullable"), "{name}");
+            assert!(!yaml.lines().any(|line| line.ends_with(".0")), "{name}");
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! Watches → views. One watcher a kind; nothing is decided here.
+
+use std::fmt::Debug;
+use std::time::Duration;
+
+use futures::{StreamExt, TryStreamExt};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::core::{ApiResource, DynamicResourceScope};
+use kube::runtime::{WatchStreamExt, watcher};
+use kube::{Api, Client};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use tokio::sync::mpsc;
+
+use crate::api::{ClusterSpec, Family, IPAddress, IPAddressSpec, IPClaim, IPPool, Kind, Resource};
+use crate::ledger::{Address, Claim, Cluster, Pool, Seen};
+
+/// What a watch has to say.
+#[derive(Debug)]
+pub(super) enum News {
+    /// A complete list of the kind is about to be asked for.
+    Listing(Kind),
+    /// A view of an object, from a list.
+    Listed(Seen),
+    /// The list was complete.
+    ListDone(Kind),
+    /// A view of an object.
+    Seen(Seen),
+    /// An object is gone; its last view.
+    Deleted(Seen),
+    /// The kind is not served.
+    NotServed(Kind),
+}
+
+/// What is watched, and where the news go.
+#[derive(Clone)]
+pub(super) struct Watches {
+    pub client: Client,
+    /// One namespace, or all where it is empty.
+    pub namespace: String,
+    /// Pools and claims with this value of the watch-filter label; all where it is empty.
+    pub filter: String,
+    pub news: mpsc::Sender<News>,
+}
+
+/// How soon a kind that is not served is looked for again.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
+
+impl Watches {
+    /// Follows a kind for ever. Returns only when nobody listens any more.
+    pub async fn follow(self, kind: Kind) {
+        match kind {
+            Kind::Pool => self.follow_views(kind, pool).await,
+            Kind::Claim(_) => self.follow_views(kind, claim).await,
+            Kind::Address(_) => self.follow_views(kind, address).await,
+            Kind::Cluster => self.follow_views(kind, cluster).await,
+        }
+    }
+
+    async fn follow_views<S, T, F>(self, kind: Kind, read: F)
+    where
+        S: DeserializeOwned + Default + Clone + Debug + Send + 'static,
+        T: DeserializeOwned + Clone + Debug + Send + 'static,
+        F: Fn(View<S, T>, &Resource) -> Seen,
+    {
+        for resource in versions(kind).iter().cycle() {
+            let served = self.follow_version(kind, resource, &read).await;
+            if self.news.is_closed() {
+                return;
+            }
+            if !served {
+                tracing::debug!(kind = kind.name(), version = %resource.version, "the kind is not served");
+                if self.news.send(News::NotServed(kind)).await.is_err() {
+                    return;
+                }
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    }
+
+    /// Follows one version of a kind until it turns out that it is not served: then `false`.
+    async fn follow_version<S, T, F>(&self, kind: Kind, resource: &Resource, read: &F) -> bool
+    where
+        S: DeserializeOwned + Default + Clone + Debug + Send + 'static,
+        T: DeserializeOwned + Clone + Debug + Send + 'static,
+        F: Fn(View<S, T>, &Resource) -> Seen,
+    {
+        let description = ApiResource {
+            group: resource.group.to_owned(),
+            version: resource.version.to_string(),
+            api_version: resource.api_version(),
+            kind: resource.kind.to_owned(),
+            plural: resource.plural.to_owned(),
+        };
+        let api: Api<View<S, T>> = if self.namespace.is_empty() {
+            Api::all_with(self.client.clone(), &description)
+        } else {
+            Api::namespaced_with(self.client.clone(), &self.namespace, &description)
+        };
+        let mut events = watcher(api, self.selection(kind)).default_backoff().boxed();
+        loop {
+            let event = match events.try_next().await {
+                Ok(Some(event)) => event,
+                Ok(None) => return true,
+                Err(error) if is_not_served(&error) => return false,
+                Err(error) => {
+                    tracing::warn!(kind = kind.name(), error = %error, "the watch failed and is started again");
+                    continue;
+                }
+            };
+            let news = match event {
+                watcher::Event::Init => News::Listing(kind),
+                watcher::Event::InitApply(view) => News::Listed(read(view, resource)),
+                watcher::Event::InitDone => News::ListDone(kind),
+                watcher::Event::Apply(view) => News::Seen(read(view, resource)),
+                watcher::Event::Delete(view) => News::Deleted(read(view, resource)),
+            };
+            if self.news.send(news).await.is_err() {
+                return true;
+            }
+        }
+    }
+
+    fn selection(&self, kind: Kind) -> watcher::Config {
+        let config = watcher::Config::default();
+        match kind {
+            Kind::Pool | Kind::Claim(_) if !self.filter.is_empty() => {
+                config.labels(&format!("{}={}", crate::api::WATCH_FILTER_LABEL, self.filter))
+            }
+            _ => config,
+        }
+    }
+}
+
+/// The versions in which a kind may be served, the preferred one first.
+fn versions(kind: Kind) -> Vec<Resource> {
+    let preferred = kind.resource();
+    let older = Resource { version: "v1beta1".into(), ..preferred.clone() };
+    match kind {
+        Kind::Cluster | Kind::Claim(Family::Capi) | Kind::Address(Family::Capi) => vec![preferred, older],
+        Kind::Pool | Kind::Claim(Family::Metal3) | Kind::Address(Family::Metal3) => vec![preferred],
+    }
+}
+
+fn is_not_served(error: &watcher::Error) -> bool {
+    let cause = match error {
+        watcher::Error::InitialListFailed(cause)
+        | watcher::Error::WatchStartFailed(cause)
+        | watcher::Error::WatchFailed(cause) => cause,
+        watcher::Error::WatchError(_) | watcher::Error::NoResourceVersion => return false,
+    };
+    matches!(cause, kube::Error::Api(status) if status.code == 404)
+}
+
+fn pool(view: View<crate::api::IPPoolSpec, crate::api::IPPoolStatus>, _: &Resource) -> Seen {
+    let View { metadata, spec, status } = view;
+    Seen::Pool(Box::new(Pool::of(&IPPool { metadata, spec, status })))
+}
+
+fn claim(view: View<crate::api::IPClaimSpec, crate::api::IPClaimStatus>, _: &Resource) -> Seen {
+    let View { metadata, spec, status } = view;
+    Seen::Claim(Box::new(Claim::of_metal3(&IPClaim { metadata, spec, status })))
+}
+
+fn address(view: View<IPAddressSpec, NoStatus>, _: &Resource) -> Seen {
+    let View { metadata, spec, .. } = view;
+    Seen::Address(Box::new(Address::of_metal3(&IPAddress { metadata, spec })))
+}
+
+fn cluster(view: View<ClusterSpec, NoStatus>, resource: &Resource) -> Seen {
+    Seen::Cluster(Box::new(Cluster::of(&view.metadata, &view.spec, &resource.api_version())))
+}
+
+/// An object as far as it is read. What is missing takes its default: one object that was stored before a field was
+/// required must not end the watch of all.
+#[derive(Clone, Debug, Deserialize)]
+struct View<S, T> {
+    #[serde(default)]
+    metadata: ObjectMeta,
+    #[serde(default)]
+    spec: S,
+    #[serde(default = "Option::default")]
+    status: Option<T>,
+}
+
+/// A status that does not concern us.
+#[derive(Clone, Debug, Deserialize)]
+struct NoStatus {}
+
+impl<S, T> kube::Resource for View<S, T> {
+    type DynamicType = ApiResource;
+    type Scope = DynamicResourceScope;
+
+    fn kind(resource: &ApiResource) -> std::borrow::Cow<'_, str> {
+        resource.kind.as_str().into()
+    }
+
+    fn group(resource: &ApiResource) -> std::borrow::Cow<'_, str> {
+        resource.group.as_str().into()
+    }
+
+    fn version(resource: &ApiResource) -> std::borrow::Cow<'_, str> {
+        resource.version.as_str().into()
+    }
+
+    fn plural(resource: &ApiResource) -> std::borrow::Cow<'_, str> {
+        resource.plural.as_str().into()
+    }
+
+    fn meta(&self) -> &ObjectMeta {
+        &self.metadata
+    }
+
+    fn meta_mut(&mut self) -> &mut ObjectMeta {
+        &mut self.metadata
+    }
+}

@@ -1,0 +1,48 @@
+//! The ledger against itself: what it keeps beside the objects must follow from the objects.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use super::{Id, Ledger};
+
+impl Ledger {
+    /// Counts again who holds which address, from the objects and the writes under way.
+    ///
+    /// # Errors
+    ///
+    /// What differs, in words. That is a defect of the ledger, whatever its callers do.
+    pub fn check(&self) -> Result<(), String> {
+        let mut holds: BTreeMap<(Id, IpAddr), u32> = BTreeMap::new();
+        let mut add = |pool: Id, ip: Option<IpAddr>| {
+            if let Some(ip) = ip {
+                *holds.entry((pool, ip)).or_default() += 1;
+            }
+        };
+        for entry in self.addresses.values() {
+            add(entry.address.pool_id(), entry.address.ip);
+        }
+        for entry in self.claims.values() {
+            entry.holds().into_iter().for_each(|ip| add(entry.claim.pool_id(), ip));
+        }
+        for (id, book) in &self.books {
+            book.blocked.values().for_each(|&ip| add(id.clone(), Some(ip)));
+        }
+        let kept: BTreeMap<(Id, IpAddr), u32> = self
+            .books
+            .iter()
+            .flat_map(|(id, book)| book.holds().iter().map(move |(&ip, &n)| ((id.clone(), ip), n)))
+            .collect();
+        if holds != kept {
+            return Err(format!("the ledger counts holders {kept:?}, and the objects say {holds:?}"));
+        }
+        for (id, book) in &self.books {
+            let queued = self.claims.values().filter(|entry| entry.claim.pool_id() == *id && entry.is_queued());
+            let takes = self.claims.values().filter(|entry| entry.claim.pool_id() == *id && entry.holds()[1].is_some());
+            let (queued, takes) = (queued.count(), takes.count());
+            if queued != book.queued() || takes != book.takes as usize {
+                return Err(format!("{id}: {queued} claims are queued and {takes} take; the book says otherwise"));
+            }
+        }
+        Ok(())
+    }
+}

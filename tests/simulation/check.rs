@@ -1,0 +1,252 @@
+//! The invariants: what holds at every moment, and what holds once everything has settled.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use ipam::api::Kind;
+use ipam::ledger::{Act, Claim, Id, Outcome, Seen, Uid, Write};
+
+use crate::server::{Object, Server};
+use crate::world::publishes;
+
+/// What the checks remember of the past.
+#[derive(Default)]
+pub struct Check {
+    /// Objects that a person deleted or whose finalizer a person removed: what follows from that is theirs.
+    meddled: BTreeSet<Uid>,
+    /// The address that each claim published last, in which pool, by which object.
+    published: BTreeMap<Uid, Published>,
+}
+
+#[derive(Clone, PartialEq)]
+struct Published {
+    pool: Id,
+    ip: IpAddr,
+    object: Uid,
+}
+
+type Verdict = Result<(), String>;
+
+impl Check {
+    /// A person has done something to this object by which promises about it end.
+    pub fn meddled_with(&mut self, uid: Uid) {
+        self.meddled.insert(uid);
+    }
+
+    /// A person has made this address.
+    pub fn made_by_hand(&mut self, uid: Uid, _ip: IpAddr) {
+        self.meddled.insert(uid);
+    }
+
+    /// Whether a claim publishes `ip`.
+    pub fn is_published(&self, ip: IpAddr) -> bool {
+        self.published.values().any(|published| published.ip == ip)
+    }
+
+    /// Judges a write by what the server holds at the moment it takes effect.
+    pub fn before(&self, server: &Server, write: &Write, late: bool) -> Verdict {
+        if let Some(shown) = publishes(&write.act) {
+            let Some(claim) = server.claim(&write.subject).filter(|claim| claim.meta.uid == write.uid) else {
+                return Ok(());
+            };
+            let name = shown.address.clone().unwrap_or_default();
+            return self.publication(server, write, claim, &claim.address_id(&name));
+        }
+        match &write.act {
+            Act::Take(new) if !late => {
+                let claim = server.claim(&new.claim).filter(|claim| claim.meta.uid == new.claim_uid);
+                let is_held = claim.is_some_and(|claim| claim.meta.finalizers.ours.is_some());
+                if !is_held && !self.meddled.contains(&new.claim_uid) {
+                    return Err(format!("{} is made for {}, which nothing holds", new.id, new.claim));
+                }
+                if !server.was_in_pool(&new.pool_uid, new.ip) {
+                    return Err(format!("{} was never in {}", new.ip, new.pool));
+                }
+                Ok(())
+            }
+            Act::Strip { object, uid, .. } if object.kind == write.subject.kind && !late => {
+                let mut left = server.addresses().filter(|(_, address)| address.claim_uid() == Some(uid));
+                match left.find(|(_, address)| !self.meddled.contains(&address.meta.uid)) {
+                    Some((_, address)) if server.claim(object).is_some_and(|claim| claim.meta.uid == *uid) => {
+                        Err(format!("{object} is let go while {} is left of it", address.id))
+                    }
+                    _ => Ok(()),
+                }
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn publication(&self, server: &Server, write: &Write, claim: &Claim, object: &Id) -> Verdict {
+        let before = self.published.get(&write.uid);
+        let ours = before.is_some_and(|published| !self.meddled.contains(&published.object));
+        let Some(address) = server.address(object) else {
+            // It may be gone by the time a late publication takes effect, but only because somebody removed it.
+            return if ours || before.is_some() { Ok(()) } else { self.vanished(object) };
+        };
+        if address.claim_uid().is_some_and(|uid| *uid != write.uid) && claim.shown.address.as_ref() != Some(&object.name) {
+            return Err(format!("{} publishes {object}, which is of another claim", write.subject));
+        }
+        if let Some(published) = before
+            && ours
+            && Some(published.ip) != address.ip
+        {
+            return Err(format!("{} published {} and now {object}", write.subject, published.ip));
+        }
+        Ok(())
+    }
+
+    fn vanished(&self, object: &Id) -> Verdict {
+        // Only a meddled address can vanish between its making and its publication.
+        if self.meddled.is_empty() { Err(format!("{object} is published and does not exist")) } else { Ok(()) }
+    }
+
+    /// Remembers what a write has brought about.
+    pub fn after(&mut self, server: &Server, write: &Write, outcome: &Outcome) {
+        let (Some(shown), Outcome::Seen(Seen::Claim(claim))) = (publishes(&write.act), outcome) else { return };
+        let name = shown.address.clone().unwrap_or_default();
+        let Some(address) = server.address(&claim.address_id(&name)) else { return };
+        let Some(ip) = address.ip else { return };
+        let published = Published { pool: claim.pool_id(), ip, object: address.meta.uid.clone() };
+        self.published.insert(claim.meta.uid.clone(), published);
+    }
+
+    /// What holds at every moment.
+    pub fn always(&mut self, server: &Server) -> Verdict {
+        let mut holders: BTreeMap<(&Id, IpAddr), &Claim> = BTreeMap::new();
+        let mut alive = BTreeSet::new();
+        for (_, claim) in server.claims() {
+            let Some(published) = self.published.get(&claim.meta.uid) else { continue };
+            alive.insert(claim.meta.uid.clone());
+            if let Some(other) = holders.insert((&published.pool, published.ip), claim) {
+                return Err(format!("{} and {} both publish {}", other.id, claim.id, published.ip));
+            }
+        }
+        self.published.retain(|uid, _| alive.contains(uid));
+        Ok(())
+    }
+
+    /// What holds once nothing is left to do.
+    pub fn at_the_end(&self, server: &Server) -> Verdict {
+        server.claims().try_for_each(|(object, claim)| claim_is_right(server, object, claim))?;
+        server.addresses().try_for_each(|(object, address)| {
+            let id = &address.id;
+            let claim = server.claim(&address.claim_id());
+            let paused = is_paused(server, &address.pool_id());
+            let is_hers = claim.is_some_and(|claim| {
+                address.claim_uid().is_none_or(|uid| *uid == claim.meta.uid) || claim.shown.address.as_ref() == Some(&id.name)
+            });
+            if !paused && !is_hers && !object.finalizers.is_empty() {
+                return Err(format!("{id} has no claim and stays"));
+            }
+            let stays_for_claim = claim.is_some_and(|claim| claim.paused || object_is_held(server, &claim.id));
+            if address.meta.deleting && !paused && !stays_for_claim {
+                return Err(format!("{id} is being deleted and stays"));
+            }
+            Ok(())
+        })?;
+        server.objects.keys().filter(|id| id.kind == Kind::Pool).try_for_each(|id| pool_is_right(server, id))
+    }
+}
+
+fn object_is_held(server: &Server, claim: &Id) -> bool {
+    server.objects.get(claim).is_some_and(|object| {
+        object.seen.meta().deleting && object.finalizers.iter().any(|text| Some(text.as_str()) != claim.kind.finalizer())
+    })
+}
+
+fn is_paused(server: &Server, pool: &Id) -> bool {
+    let Some(pool) = server.pool(pool) else { return false };
+    pool.paused || cluster(server, pool).is_some_and(|paused| paused)
+}
+
+/// Whether the pool's Cluster is paused; none where there is no such Cluster.
+fn cluster(server: &Server, pool: &ipam::ledger::Pool) -> Option<bool> {
+    let id = pool.id.beside(Kind::Cluster, pool.cluster.as_ref()?);
+    match &server.objects.get(&id)?.seen {
+        Seen::Cluster(cluster) => Some(cluster.paused),
+        _ => None,
+    }
+}
+
+fn claim_is_right(server: &Server, object: &Object, claim: &Claim) -> Verdict {
+    let (id, paused) = (&claim.id, claim.paused || is_paused(server, &claim.pool_id()));
+    if paused {
+        return Ok(());
+    }
+    if claim.meta.deleting {
+        let foreign = object.finalizers.iter().any(|text| Some(text.as_str()) != id.kind.finalizer());
+        return if foreign { Ok(()) } else { Err(format!("{id} is being deleted and stays")) };
+    }
+    let Some(ready) = &claim.shown.ready else { return Err(format!("{id} shows nothing")) };
+    if let Some(name) = claim.shown.address.as_ref().filter(|_| ready.is) {
+        let address = server.address(&claim.address_id(name));
+        let is_its = address.is_some_and(|address| address.claim_uid() == Some(&claim.meta.uid));
+        let held = claim.meta.finalizers.ours.is_some();
+        return if is_its && held { Ok(()) } else { Err(format!("{id} publishes {name}, which is not its, or is not held")) };
+    }
+    let pool = server.pool(&claim.pool_id());
+    let true_reason = match &*ready.reason {
+        "PoolNotReady" => {
+            claim.elsewhere.is_some()
+                || pool.is_none_or(|pool| {
+                    pool.meta.deleting || (pool.cluster.is_some() && cluster(server, pool).is_none())
+                })
+        }
+        "PoolExhausted" => pool.is_some_and(|pool| free(server, pool).is_empty()),
+        "AllocationFailed" => pool.is_some_and(|pool| failed_rightly(server, claim, pool)),
+        _ => false,
+    };
+    if true_reason { Ok(()) } else { Err(format!("{id} shows {}, which is not so: {}", ready.reason, ready.message)) }
+}
+
+/// The addresses that any claim could get, found the slow way.
+fn free(server: &Server, pool: &ipam::ledger::Pool) -> Vec<IpAddr> {
+    let space = pool.rules.space();
+    let all = (0..=255_u8).map(|n| IpAddr::from([10, 0, 0, n]));
+    all.filter(|&ip| space.by_choice(ip) && !is_held(server, pool, ip)).collect()
+}
+
+/// Whether an address is held: by an address object of the pool, by the name that it would need, or by who publishes it.
+fn is_held(server: &Server, pool: &ipam::ledger::Pool, ip: IpAddr) -> bool {
+    let name = ipam::api::address_name(&pool.name_prefix, ip);
+    let published = |claim: &Claim| claim.pool_id() == pool.id && claim.shown.address.as_deref() == Some(name.as_str());
+    server.addresses().any(|(_, address)| (address.pool == pool.id.name && address.ip == Some(ip)) || *address.id.name == *name)
+        || server.claims().any(|(_, claim)| published(claim))
+}
+
+fn failed_rightly(server: &Server, claim: &Claim, pool: &ipam::ledger::Pool) -> bool {
+    let reserved = pool.rules.pre_allocations.get(&claim.id.name).copied();
+    let requested = claim.requested.as_deref().map(str::parse::<IpAddr>);
+    let others = |ip| pool.rules.pre_allocations.iter().any(|(name, &other)| other == ip && **name != *claim.id.name);
+    match (reserved, requested) {
+        (_, Some(Err(_))) => true,
+        (Some(reserved), Some(Ok(requested))) if reserved != requested => true,
+        (Some(ip), _) | (None, Some(Ok(ip))) => {
+            !pool.rules.space().may_name(ip) || is_held(server, pool, ip) || others(ip)
+        }
+        (None, None) => false,
+    }
+}
+
+fn pool_is_right(server: &Server, id: &Id) -> Verdict {
+    let Some(pool) = server.pool(id) else { return Ok(()) };
+    let mut addresses = server.addresses().filter(|(_, address)| address.pool == id.name);
+    if is_paused(server, id) {
+        return Ok(());
+    }
+    if pool.meta.deleting {
+        return if addresses.next().is_some() { Ok(()) } else { Err(format!("{id} is being deleted and stays")) };
+    }
+    let expected: BTreeMap<String, String> = addresses
+        .filter_map(|(_, address)| Some((address.claim.to_string(), address.ip?.to_string())))
+        .collect();
+    let shown = server.indexes.get(id).cloned().unwrap_or_default();
+    if shown.len() != expected.len() && shown != expected {
+        return Err(format!("{id} has indexes {shown:?}, and not {expected:?}"));
+    }
+    if pool.meta.finalizers.ours.is_none() {
+        return Err(format!("nothing holds {id}"));
+    }
+    Ok(())
+}

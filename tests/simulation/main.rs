@@ -1,0 +1,48 @@
+//! The real ledger over a model of the API server, with every fault that is known to have hurt a system of this kind.
+//!
+//! A seed decides every interleaving. `SEEDS=n` runs that many, `SEED=n` one, with a trace of what happens.
+
+mod check;
+mod server;
+mod world;
+
+use std::time::Instant;
+
+use world::World;
+
+/// The fixed share of every test run.
+const SEEDS: u64 = 2_000;
+
+fn setting(name: &str) -> Option<u64> {
+    let text = std::env::var(name).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{name}={text} is no number")))
+}
+
+#[test]
+fn no_seed_breaks_an_invariant() {
+    if let Some(seed) = setting("SEED") {
+        World::new(seed, true).run().unwrap_or_else(|broken| panic!("{broken}"));
+        return;
+    }
+    let (seeds, start) = (setting("SEEDS").unwrap_or(SEEDS), Instant::now());
+    let workers = std::thread::available_parallelism().map_or(1, |n| n.get() as u64);
+    let steps: u64 = std::thread::scope(|scope| {
+        let runs = (0..workers).map(|worker| scope.spawn(move || run((worker..seeds).step_by(workers as usize))));
+        let runs: Vec<_> = runs.collect();
+        runs.into_iter().map(|run| run.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))).sum()
+    });
+    let took = start.elapsed().as_secs_f64();
+    println!("{seeds} seeds, {steps} steps in {took:.1} s: {:.0} steps/s", steps as f64 / took);
+}
+
+fn run(seeds: impl Iterator<Item = u64>) -> u64 {
+    seeds
+        .map(|seed| {
+            let mut world = World::new(seed, false);
+            if let Err(broken) = world.run() {
+                panic!("seed {seed}: {broken}\nreplay: make simulate SEED={seed}");
+            }
+            world.steps
+        })
+        .sum()
+}

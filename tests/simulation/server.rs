@@ -1,0 +1,308 @@
+//! A model of the API server: objects, versions, finalizers, deletion, guards, and the log that watches are fed from.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use ipam::api::{Family, IPPoolSpec, Kind, PoolRules};
+use ipam::ledger::{
+    Act, Address, Claim, ClaimOwner, Finalizers, Id, Meta, NewAddress, Outcome, Over, Place, Pool,
+    PoolStatusSeen, Seen, Uid, Write, fingerprint,
+};
+
+/// An object, and the whole list of its finalizers.
+#[derive(Clone, Debug)]
+pub struct Object {
+    pub seen: Seen,
+    pub finalizers: Vec<String>,
+}
+
+/// What a watch tells.
+#[derive(Clone, Debug)]
+pub enum Event {
+    Seen(Seen),
+    Deleted(Seen),
+}
+
+/// The API server and its etcd.
+#[derive(Default)]
+pub struct Server {
+    pub objects: BTreeMap<Id, Object>,
+    /// All that ever happened, by kind; the position in it is where a watch stands.
+    pub log: BTreeMap<Kind, Vec<Event>>,
+    version: u64,
+    uids: u64,
+    /// Every spec that a pool ever had, to judge late writes by.
+    pub specs: BTreeMap<Uid, Vec<IPPoolSpec>>,
+    /// Contents of the pools' `status.indexes`.
+    pub indexes: BTreeMap<Id, BTreeMap<String, String>>,
+    /// Writes that changed something.
+    pub writes: u64,
+}
+
+/// A finalizer of somebody else.
+pub const FOREIGN: &str = "somebody/else";
+
+impl Server {
+    pub fn claims(&self) -> impl Iterator<Item = (&Object, &Claim)> {
+        self.objects.values().filter_map(|object| match &object.seen {
+            Seen::Claim(claim) => Some((object, &**claim)),
+            _ => None,
+        })
+    }
+
+    pub fn addresses(&self) -> impl Iterator<Item = (&Object, &Address)> {
+        self.objects.values().filter_map(|object| match &object.seen {
+            Seen::Address(address) => Some((object, &**address)),
+            _ => None,
+        })
+    }
+
+    pub fn pool(&self, id: &Id) -> Option<&Pool> {
+        match &self.objects.get(id)?.seen {
+            Seen::Pool(pool) => Some(pool),
+            _ => None,
+        }
+    }
+
+    pub fn address(&self, id: &Id) -> Option<&Address> {
+        match &self.objects.get(id)?.seen {
+            Seen::Address(address) => Some(address),
+            _ => None,
+        }
+    }
+
+    pub fn claim(&self, id: &Id) -> Option<&Claim> {
+        match &self.objects.get(id)?.seen {
+            Seen::Claim(claim) => Some(claim),
+            _ => None,
+        }
+    }
+
+    pub fn new_meta(&mut self) -> Meta {
+        self.uids += 1;
+        let uid = Uid::new(&format!("{:08x}-0000-4000-8000-000000000000", self.uids));
+        Meta { uid, version: 0, deleting: false, finalizers: Finalizers::default() }
+    }
+
+    /// Creates an object, unless the name is taken.
+    pub fn create(&mut self, seen: Seen, finalizers: &[&str]) -> bool {
+        let id = seen.id().clone();
+        if self.objects.contains_key(&id) {
+            return false;
+        }
+        let finalizers = finalizers.iter().map(|&text| text.to_owned()).collect();
+        self.objects.insert(id.clone(), Object { seen, finalizers });
+        self.changed(&id);
+        true
+    }
+
+    /// Changes an object; what it looks like afterwards is seen by all watches.
+    pub fn change(&mut self, id: &Id, change: impl FnOnce(&mut Object)) {
+        if let Some(object) = self.objects.get_mut(id) {
+            change(object);
+            self.changed(id);
+        }
+    }
+
+    /// Asks for an object's deletion.
+    pub fn delete(&mut self, id: &Id) {
+        self.change(id, |object| meta_mut(&mut object.seen).deleting = true);
+    }
+
+    fn changed(&mut self, id: &Id) {
+        self.version += 1;
+        self.writes += 1;
+        let Some(object) = self.objects.get_mut(id) else { return };
+        let ours = object.finalizers.iter().position(|text| Some(text.as_str()) == id.kind.finalizer());
+        let meta = meta_mut(&mut object.seen);
+        meta.version = self.version;
+        meta.finalizers = Finalizers {
+            ours: ours.map(|at| u16::try_from(at).unwrap()),
+            total: u16::try_from(object.finalizers.len()).unwrap(),
+        };
+        let log = self.log.entry(id.kind).or_default();
+        if object.seen.meta().is_gone() {
+            let object = self.objects.remove(id).unwrap();
+            log.push(Event::Deleted(object.seen));
+        } else {
+            log.push(Event::Seen(object.seen.clone()));
+        }
+    }
+
+    /// Carries out a write, all or nothing.
+    pub fn carry_out(&mut self, write: &Write) -> Outcome {
+        match &write.act {
+            Act::Take(new) => self.take(new),
+            Act::Look { object, .. } => self.show(object),
+            Act::Delete { address, uid } => self.guarded(address, uid, |object| {
+                meta_mut(&mut object.seen).deleting = true;
+                true
+            }),
+            Act::Strip { object, uid, at } => {
+                let ours = object.kind.finalizer().unwrap();
+                self.guarded(object, uid, |object| {
+                    let found = object.finalizers.get(usize::from(*at)).is_some_and(|text| text == ours);
+                    if found {
+                        object.finalizers.remove(usize::from(*at));
+                    }
+                    found
+                })
+            }
+            Act::Protect { append } => {
+                let ours = write.subject.kind.finalizer().unwrap();
+                self.guarded(&write.subject, &write.uid, |object| add_finalizer(object, ours, *append))
+            }
+            Act::Publish { over, status } => self.guarded(&write.subject, &write.uid, |object| {
+                let Seen::Claim(claim) = &mut object.seen else { return false };
+                let holds = match over {
+                    Over::NoStatus => !claim.shown.present,
+                    Over::NoAddress => claim.shown.present && claim.shown.address.is_none(),
+                    Over::Address(name) => claim.shown.address.as_ref() == Some(name),
+                };
+                if holds {
+                    claim.shown = status.clone();
+                }
+                holds
+            }),
+            Act::Adopt(adoption) => self.guarded(&adoption.address, &adoption.uid, |object| {
+                let ours = adoption.address.kind.finalizer().unwrap();
+                if adoption.finalizer.is_some_and(|append| !add_finalizer(object, ours, append)) {
+                    return false;
+                }
+                let Seen::Address(address) = &mut object.seen else { return false };
+                if adoption.annotation.is_some_and(|exists| exists != address.has.annotations) {
+                    return false;
+                }
+                if adoption.annotation.is_some() {
+                    address.annotated = Some(adoption.claim_uid.clone());
+                    address.has.annotations = true;
+                }
+                if let Some(place) = adoption.owner {
+                    if (place == Place::First) == address.has.owners {
+                        return false;
+                    }
+                    let at = match place {
+                        Place::First => 0,
+                        Place::End => 1,
+                        Place::At(at) => u16::try_from(at).unwrap(),
+                    };
+                    address.owner = Some(ClaimOwner { at, uid: adoption.claim_uid.clone() });
+                    address.has.owners = true;
+                }
+                true
+            }),
+            Act::Dress(dress) => self.guarded(&write.subject, &write.uid, |object| {
+                let ours = Kind::Pool.finalizer().unwrap();
+                if dress.finalizer.is_some_and(|append| !add_finalizer(object, ours, append)) {
+                    return false;
+                }
+                let Seen::Pool(pool) = &mut object.seen else { return false };
+                if !dress.labels.is_empty() {
+                    (pool.labelled, pool.has.labels) = (true, true);
+                }
+                if let Some(owner) = &dress.owner {
+                    pool.owner = Some(ipam::ledger::ClusterOwner {
+                        at: 0,
+                        uid: owner.uid.clone(),
+                        api_version: owner.api_version.clone(),
+                    });
+                    pool.has.owners = true;
+                }
+                true
+            }),
+            Act::PoolStatus(status) => {
+                let outcome = self.guarded(&write.subject, &write.uid, |object| {
+                    let Seen::Pool(pool) = &mut object.seen else { return false };
+                    let indexes = status.indexes.iter().map(|(claim, ip)| (claim.as_str(), ip.as_str()));
+                    pool.status = PoolStatusSeen {
+                        indexes: fingerprint(indexes),
+                        last_updated: status.last_updated.as_ref().map(|time| time.0.as_second()),
+                        capacity: status.capacity,
+                        available: status.available_ip_count,
+                        conditions: status.conditions.clone(),
+                    };
+                    true
+                });
+                if matches!(outcome, Outcome::Seen(_)) {
+                    self.indexes.insert(write.subject.clone(), status.indexes.clone());
+                }
+                outcome
+            }
+        }
+    }
+
+    fn show(&self, id: &Id) -> Outcome {
+        self.objects.get(id).map_or(Outcome::Gone, |object| Outcome::Seen(object.seen.clone()))
+    }
+
+    /// A change that counts only for the object with this UID, and only if `change` finds what it expects.
+    fn guarded(&mut self, id: &Id, uid: &Uid, change: impl FnOnce(&mut Object) -> bool) -> Outcome {
+        let Some(object) = self.objects.get(id) else { return Outcome::Gone };
+        let mut after = object.clone();
+        if object.seen.meta().uid != *uid || !change(&mut after) {
+            return Outcome::GuardFailed("the guard did not hold".into());
+        }
+        let mut last = after.clone();
+        self.objects.insert(id.clone(), after);
+        self.changed(id);
+        match self.show(id) {
+            Outcome::Gone => {
+                // The reply to the write that ended the object shows it as it was then.
+                let meta = meta_mut(&mut last.seen);
+                meta.version = self.version;
+                meta.finalizers = Finalizers::default();
+                Outcome::Seen(last.seen)
+            }
+            outcome => outcome,
+        }
+    }
+
+    fn take(&mut self, new: &NewAddress) -> Outcome {
+        let uid = new.claim_uid.clone();
+        let address = Address {
+            id: new.id.clone(),
+            meta: self.new_meta(),
+            ip: Some(new.ip),
+            pool: new.pool.name.clone(),
+            claim: new.claim.name.clone(),
+            owner: Some(ClaimOwner { at: 1, uid: uid.clone() }),
+            annotated: Some(uid),
+            has: ipam::ledger::Parts { annotations: true, owners: true, labels: false },
+        };
+        let finalizer = new.id.kind.finalizer().unwrap();
+        if self.create(Seen::Address(Box::new(address)), &[finalizer]) {
+            self.show(&new.id)
+        } else {
+            Outcome::Exists
+        }
+    }
+
+    /// Whether `ip` was ever an address that the pool could hand out by name.
+    pub fn was_in_pool(&self, pool: &Uid, ip: IpAddr) -> bool {
+        self.specs.get(pool).is_some_and(|specs| {
+            specs.iter().any(|spec| PoolRules::read(spec).space().may_name(ip))
+        })
+    }
+}
+
+fn add_finalizer(object: &mut Object, finalizer: &str, append: bool) -> bool {
+    // The API server refuses new finalizers on an object that is being deleted.
+    if object.seen.meta().deleting || object.finalizers.is_empty() == append {
+        return false;
+    }
+    object.finalizers.push(finalizer.to_owned());
+    true
+}
+
+pub fn meta_mut(seen: &mut Seen) -> &mut Meta {
+    match seen {
+        Seen::Pool(pool) => &mut pool.meta,
+        Seen::Claim(claim) => &mut claim.meta,
+        Seen::Address(address) => &mut address.meta,
+        Seen::Cluster(cluster) => &mut cluster.meta,
+    }
+}
+
+/// The kinds of the model.
+pub const KINDS: [Kind; 4] =
+    [Kind::Address(Family::Metal3), Kind::Claim(Family::Metal3), Kind::Pool, Kind::Cluster];
