@@ -6,7 +6,7 @@ use std::time::Duration;
 use rand::Rng;
 
 use super::retry::Retry;
-use super::{Act, Address, Id, Ledger, Now, Outcome, Task, Text, Uid, Write};
+use super::{Act, Address, Id, Ledger, Now, Outcome, Step, Task, Text, Uid, Write};
 use crate::api::Kind;
 
 /// What is known of an address object.
@@ -152,7 +152,7 @@ impl Ledger {
         }
     }
 
-    pub(super) fn due_for_address(&mut self, id: &Id, now: Now) -> Option<Write> {
+    pub(super) fn due_for_address(&mut self, id: &Id, now: Now) -> Option<Step> {
         let entry = self.addresses.get(id)?;
         if entry.in_flight {
             return None;
@@ -164,7 +164,7 @@ impl Ledger {
         let act = if entry.unsure { Some(self.look(id)) } else { self.sweep(id, now) }?;
         let entry = self.addresses.get_mut(id)?;
         entry.in_flight = true;
-        Some(Write { subject: id.clone(), uid: entry.address.meta.uid.clone(), act })
+        Some(Step { subject: id.clone(), uid: entry.address.meta.uid.clone(), act })
     }
 
     /// A read of an object, which is known as it is now.

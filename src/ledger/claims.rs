@@ -9,7 +9,7 @@ use super::addresses::{Held, release};
 use super::book::Turn;
 use super::retry::Retry;
 use super::{
-    Act, Address, Adoption, Claim, Id, Ledger, NewAddress, Now, Outcome, Over, Place, Ready, Shown, Task, Text,
+    Act, Address, Adoption, Claim, Id, Ledger, NewAddress, Now, Outcome, Over, Place, Ready, Shown, Step, Task, Text,
     Verdict, Write,
 };
 use crate::addr::parse_ip;
@@ -62,11 +62,14 @@ impl Entry {
         (self.claim.created, self.claim.id.clone())
     }
 
-    /// Whether an address object that names this claim is this claim's: by UID where one is known, by name where none
-    /// is, and in any case where the claim publishes it.
+    /// Whether an address object that names this claim is this claim's: by UID; where none is known, or another, by
+    /// name and pool, if it was made by hand or the claim publishes it.
     pub fn has(&self, address: &Address) -> bool {
-        address.claim_uid().is_none_or(|uid| *uid == self.claim.meta.uid)
-            || self.claim.shown.address.as_ref() == Some(&address.id.name)
+        match address.claim_uid() {
+            Some(uid) if *uid == self.claim.meta.uid => true,
+            Some(_) => self.publishes(address) && address.pool == self.claim.pool,
+            None => address.pool == self.claim.pool,
+        }
     }
 
     /// The addresses that the claim holds by itself: the one it publishes, and the one it is taking.
@@ -246,7 +249,7 @@ impl Ledger {
         self.wake(pool);
     }
 
-    pub(super) fn due_for_claim(&mut self, id: &Id, now: Now, rng: &mut impl Rng) -> Option<Write> {
+    pub(super) fn due_for_claim(&mut self, id: &Id, now: Now, rng: &mut impl Rng) -> Option<Step> {
         let entry = self.claims.get(id)?;
         if entry.in_flight {
             return None;
@@ -266,7 +269,7 @@ impl Ledger {
         }?;
         let entry = self.claims.get_mut(id)?;
         entry.in_flight = true;
-        Some(Write { subject: id.clone(), uid: entry.claim.meta.uid.clone(), act })
+        Some(Step { subject: id.clone(), uid: entry.claim.meta.uid.clone(), act })
     }
 
     /// The next step of a claim whose deletion was asked for: wait for the others, release its addresses, let it go.
@@ -319,6 +322,10 @@ impl Ledger {
         if let Some(act) = self.clear_away(entry) {
             return act;
         }
+        if let Some(act) = self.withdraw(entry) {
+            self.drop_reserve(id);
+            return Some(act);
+        }
         if let Some(why) = self.closed(&entry.claim.pool_id()) {
             self.leave_queue(id);
             self.drop_reserve(id);
@@ -347,14 +354,32 @@ impl Ledger {
         if self.can_retake(entry).is_some() {
             return None;
         }
-        live().min_by_key(|address| address.claim_uid().is_none()).cloned()
+        let mut sole = live().filter(|address| self.is_sole_holder(entry, address));
+        sole.next().cloned()
     }
 
-    /// The address that the claim publishes, if nobody but the claim holds it.
+    /// Whether nobody but this claim has the address of one of its address objects. A person may make one by hand for
+    /// an address that is handed out at that moment; names do not keep the two apart.
+    fn is_sole_holder(&self, entry: &Entry, address: &Address) -> bool {
+        let Some(ip) = address.ip else { return false };
+        let own = 1 + entry.holds().into_iter().filter(|&held| held == Some(ip)).count();
+        let holders = self.books.get(&address.pool_id()).map_or(0, |book| book.holders(ip));
+        holders as usize <= own
+    }
+
+    /// The release of an address object that was made for the claim and whose address somebody else has too.
+    fn withdraw(&self, entry: &Entry) -> Option<Act> {
+        let uid = &entry.claim.meta.uid;
+        let mut made = self.held_by(entry).filter(|address| address.claim_uid() == Some(uid));
+        release(made.find(|address| !entry.publishes(address) && !self.is_sole_holder(entry, address))?)
+    }
+
+    /// The address that the claim publishes, if the pool still has it and nobody but the claim holds it.
     fn can_retake(&self, entry: &Entry) -> Option<IpAddr> {
         let ip = entry.publishes?;
         let own = 1 + u32::from(entry.reserve.as_ref().is_some_and(|reserve| reserve.ip == ip));
-        (self.books.get(&entry.claim.pool_id())?.holders(ip) == own).then_some(ip)
+        let book = self.books.get(&entry.claim.pool_id())?;
+        (book.holders(ip) == own && book.space.may_name(ip)).then_some(ip)
     }
 
     /// The next step of a claim that has its address: make both ours, publish, withdraw what is too much.

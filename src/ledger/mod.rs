@@ -25,6 +25,7 @@ mod addresses;
 mod book;
 mod claims;
 mod consistency;
+mod graveyard;
 mod names;
 mod pools;
 mod read;
@@ -39,6 +40,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use book::{Book, Turn};
+use graveyard::Graveyard;
 use names::Names;
 use rand::Rng;
 
@@ -98,11 +100,9 @@ pub struct Ledger {
     strays: BTreeMap<Id, BTreeSet<Text>>,
     /// Books that an address object of another pool blocks an address of, by that object.
     blocks: BTreeMap<Id, BTreeSet<Id>>,
-    /// Objects that are known to be gone, so that a late view does not bring them back; and the lists that had begun.
-    buried: BTreeMap<(Kind, Uid), u64>,
+    graveyard: Graveyard,
     /// Objects confirmed since the kind's list began, while it is under way.
     fresh: BTreeMap<Kind, BTreeSet<Id>>,
-    epoch: u64,
     listed: BTreeSet<Kind>,
     awaited: BTreeSet<Kind>,
     tasks: BTreeSet<Task>,
@@ -120,6 +120,13 @@ enum Task {
     Claim(Turn),
 }
 
+/// A write that is due, before it has its number.
+struct Step {
+    subject: Id,
+    uid: Uid,
+    act: Act,
+}
+
 impl Ledger {
     /// An empty ledger, which decides nothing until each of `kinds` was listed.
     pub fn new(config: Config, kinds: impl IntoIterator<Item = Kind>) -> Self {
@@ -131,9 +138,8 @@ impl Ledger {
             clusters: BTreeMap::new(),
             strays: BTreeMap::new(),
             blocks: BTreeMap::new(),
-            buried: BTreeMap::new(),
+            graveyard: Graveyard::default(),
             fresh: BTreeMap::new(),
-            epoch: 0,
             listed: BTreeSet::new(),
             awaited: kinds.into_iter().collect(),
             tasks: BTreeSet::new(),
@@ -149,7 +155,7 @@ impl Ledger {
         if let Some(fresh) = self.fresh.get_mut(&id.kind) {
             fresh.insert(id.clone());
         }
-        if self.buried.contains_key(&(id.kind, meta.uid.clone())) {
+        if self.graveyard.holds(id.kind, &meta.uid) {
             return;
         }
         if let Some(known) = self.meta(&id) {
@@ -175,7 +181,7 @@ impl Ledger {
 
     /// Takes in that an object is gone for good. No later view of it counts.
     pub fn gone(&mut self, id: &Id, uid: &Uid) {
-        self.buried.insert((id.kind, uid.clone()), self.epoch);
+        self.graveyard.bury(id.kind, uid);
         if self.meta(id).is_none_or(|known| known.uid != *uid) {
             return;
         }
@@ -193,12 +199,12 @@ impl Ledger {
     /// The watch says that an object is deleted: the last word on it.
     pub fn deleted(&mut self, id: &Id, uid: &Uid) {
         self.gone(id, uid);
-        self.buried.remove(&(id.kind, uid.clone()));
+        self.graveyard.end_told(id.kind, uid);
     }
 
     /// A complete list of a kind is about to be asked for.
     pub fn listing(&mut self, kind: Kind) {
-        self.epoch += 1;
+        self.graveyard.list_begun();
         self.fresh.insert(kind, BTreeSet::new());
     }
 
@@ -214,8 +220,7 @@ impl Ledger {
                 self.gone(&id, &uid);
             }
         }
-        let epoch = self.epoch;
-        self.buried.retain(|(buried, _), &mut since| *buried != kind || since >= epoch);
+        self.graveyard.list_done(kind);
         self.names.purge();
         self.listed.insert(kind);
     }
@@ -251,11 +256,15 @@ impl Ledger {
         }
         while due.len() < room {
             let Some(task) = self.tasks.pop_first() else { break };
-            due.extend(match &task {
+            let step = match &task {
                 Task::Pool(id) => self.due_for_pool(id, now),
                 Task::Address(id) => self.due_for_address(id, now),
                 Task::Claim((_, id)) => self.due_for_claim(id, now, rng),
-            });
+            };
+            due.extend(step.map(|Step { subject, uid, act }| {
+                let number = self.graveyard.write_sent();
+                Write { number, subject, uid, act }
+            }));
         }
         due
     }
@@ -288,6 +297,7 @@ impl Ledger {
             | Outcome::NotNow(_)
             | Outcome::Unknown(_) => {}
         }
+        self.graveyard.write_landed(write.number);
         self.wake(&write.subject);
     }
 

@@ -6,7 +6,7 @@ use rand::Rng;
 
 use super::claims::Entry;
 use super::{
-    Act, Cluster, Dress, Id, Ledger, NewOwner, Now, Outcome, Place, Pool, Task, Text, Write, status,
+    Act, Cluster, Dress, Id, Ledger, NewOwner, Now, Outcome, Place, Pool, Step, Task, Text, Write, status,
 };
 use crate::api::{CLUSTER_NAME_LABEL, Kind, PROVIDER, PROVIDER_LABEL};
 
@@ -119,7 +119,7 @@ impl Ledger {
         None
     }
 
-    pub(super) fn due_for_pool(&mut self, id: &Id, now: Now) -> Option<Write> {
+    pub(super) fn due_for_pool(&mut self, id: &Id, now: Now) -> Option<Step> {
         let book = self.books.get(id)?;
         let pool = book.pool.as_ref()?;
         if book.chore.in_flight {
@@ -132,7 +132,7 @@ impl Ledger {
         let uid = pool.meta.uid.clone();
         let act = if book.chore.unsure { Some(self.look(id)) } else { self.chore(id, now) }?;
         self.books.get_mut(id)?.chore.in_flight = true;
-        Some(Write { subject: id.clone(), uid, act })
+        Some(Step { subject: id.clone(), uid, act })
     }
 
     /// The next write of a pool's own: let it go, make it ours, or tell its status.

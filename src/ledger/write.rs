@@ -12,6 +12,8 @@ use crate::api::IPPoolStatus;
 /// A write that is due, and on whose behalf.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Write {
+    /// Which write it is; no two of a ledger have the same number.
+    pub number: u64,
     /// The object whose business it is; it has no other write under way.
     pub subject: Id,
     /// Which object of that name.

@@ -102,7 +102,11 @@ impl Check {
     }
 
     /// Remembers what a write has brought about.
-    pub fn after(&mut self, server: &Server, write: &Write, outcome: &Outcome) {
+    pub fn after(&mut self, server: &Server, write: &Write, outcome: &Outcome, late: bool) {
+        if let (Act::Take(_), Outcome::Seen(made), true) = (&write.act, outcome, late) {
+            // Nobody could know of it when the claim was let go: it is swept, like what a person left behind.
+            self.meddled.insert(made.meta().uid.clone());
+        }
         let (Some(shown), Outcome::Seen(Seen::Claim(claim))) = (publishes(&write.act), outcome) else { return };
         let name = shown.address.clone().unwrap_or_default();
         let Some(address) = server.address(&claim.address_id(&name)) else { return };
@@ -133,10 +137,10 @@ impl Check {
             let id = &address.id;
             let claim = server.claim(&address.claim_id());
             let paused = is_paused(server, &address.pool_id());
-            let is_hers = claim.is_some_and(|claim| {
+            let is_its = claim.is_some_and(|claim| {
                 address.claim_uid().is_none_or(|uid| *uid == claim.meta.uid) || claim.shown.address.as_ref() == Some(&id.name)
             });
-            if !paused && !is_hers && !object.finalizers.is_empty() {
+            if !paused && !is_its && !object.finalizers.is_empty() {
                 return Err(format!("{id} has no claim and stays"));
             }
             let stays_for_claim = claim.is_some_and(|claim| claim.paused || object_is_held(server, &claim.id));

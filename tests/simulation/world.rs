@@ -280,7 +280,7 @@ impl World {
     fn effect(&mut self, write: &Write, late: bool) -> Result<Outcome, String> {
         self.check.before(&self.server, write, late)?;
         let outcome = self.server.carry_out(write);
-        self.check.after(&self.server, write, &outcome);
+        self.check.after(&self.server, write, &outcome, late);
         Ok(outcome)
     }
 

@@ -1,0 +1,112 @@
+//! Objects that are gone, so that a late view does not bring them back.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use super::Uid;
+use crate::api::Kind;
+
+type Grave = (Kind, Uid);
+
+/// Objects that are known to be gone, for as long as something may still show them: the watch of their kind until it
+/// has told their end itself, and the replies to writes that were under way at that moment.
+#[derive(Default)]
+pub(super) struct Graveyard {
+    /// Buried, and the number of lists that had begun by then.
+    graves: BTreeMap<Grave, u64>,
+    /// Those of which the watch has told the end, and the number of the next write at that time.
+    told: VecDeque<(u64, Grave)>,
+    /// Lists that have begun.
+    lists: u64,
+    /// Number of the next write.
+    next: u64,
+    /// Writes under way.
+    under_way: BTreeSet<u64>,
+}
+
+impl Graveyard {
+    /// Numbers a write that is about to be sent.
+    pub fn write_sent(&mut self) -> u64 {
+        self.next += 1;
+        self.under_way.insert(self.next);
+        self.next
+    }
+
+    /// The reply to a write has been taken in.
+    pub fn write_landed(&mut self, number: u64) {
+        self.under_way.remove(&number);
+        let oldest = self.under_way.first().copied().unwrap_or(u64::MAX);
+        while let Some((_, grave)) = self.told.pop_front_if(|(next, _)| *next < oldest) {
+            self.graves.remove(&grave);
+        }
+    }
+
+    /// A list has begun: what is gone by now is not in it.
+    pub fn list_begun(&mut self) {
+        self.lists += 1;
+    }
+
+    /// A list of `kind` is complete, and the watch goes on from there.
+    pub fn list_done(&mut self, kind: Kind) {
+        let (lists, next) = (self.lists, self.next);
+        let told = self.graves.iter().filter(|((buried, _), since)| *buried == kind && **since < lists);
+        let told: Vec<_> = told.map(|(grave, _)| (next, grave.clone())).collect();
+        self.told.extend(told);
+    }
+
+    /// The object is gone, as far as a reply says.
+    pub fn bury(&mut self, kind: Kind, uid: &Uid) {
+        self.graves.entry((kind, uid.clone())).or_insert(self.lists);
+    }
+
+    /// The object is gone, and the watch has said so.
+    pub fn end_told(&mut self, kind: Kind, uid: &Uid) {
+        self.bury(kind, uid);
+        self.told.push_back((self.next, (kind, uid.clone())));
+        if self.under_way.is_empty() {
+            self.write_landed(0);
+        }
+    }
+
+    /// Whether the object is gone.
+    pub fn holds(&self, kind: Kind, uid: &Uid) -> bool {
+        self.graves.contains_key(&(kind, uid.clone()))
+    }
+
+    /// Number of objects that are remembered.
+    #[cfg(test)]
+    pub fn len(&self) -> usize {
+        self.graves.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_dead_are_remembered_until_nothing_can_show_them() {
+        let (mut yard, uid) = (Graveyard::default(), Uid::new("u"));
+        let before = yard.write_sent();
+        yard.end_told(Kind::Pool, &uid);
+        let after = yard.write_sent();
+        assert!(yard.holds(Kind::Pool, &uid));
+        yard.write_landed(before);
+        assert!(!yard.holds(Kind::Pool, &uid));
+        yard.write_landed(after);
+        assert_eq!(yard.len(), 0);
+    }
+
+    #[test]
+    fn a_list_that_began_before_an_end_does_not_tell_it() {
+        let (mut yard, uid) = (Graveyard::default(), Uid::new("u"));
+        yard.list_begun();
+        yard.bury(Kind::Pool, &uid);
+        yard.list_done(Kind::Pool);
+        yard.write_landed(0);
+        assert!(yard.holds(Kind::Pool, &uid));
+        yard.list_begun();
+        yard.list_done(Kind::Pool);
+        yard.write_landed(0);
+        assert!(!yard.holds(Kind::Pool, &uid));
+    }
+}
