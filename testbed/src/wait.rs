@@ -18,10 +18,40 @@ pub(crate) async fn until<T, F: Future<Output = Option<T>>>(
     let deadline = Instant::now() + limit;
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
-        match tokio::time::timeout(left, ask()).await {
-            Ok(Some(answer)) => return Some(answer),
-            Ok(None) => tokio::time::sleep(PAUSE).await,
-            Err(_) => return None,
+        // An answer that hangs is as good as none.
+        if let Ok(Some(answer)) = tokio::time::timeout(left, ask()).await {
+            return Some(answer);
         }
+        if Instant::now() >= deadline {
+            return None;
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHORT: Duration = Duration::from_millis(50);
+
+    #[tokio::test]
+    async fn a_condition_that_never_holds_is_given_up() {
+        assert_eq!(until(SHORT, || async { None::<()> }).await, None);
+    }
+
+    #[tokio::test]
+    async fn a_question_that_is_never_answered_is_given_up() {
+        assert_eq!(until(SHORT, std::future::pending::<Option<()>>).await, None);
+    }
+
+    #[tokio::test]
+    async fn the_first_answer_counts() {
+        let mut asked = 0;
+        let answer = until(Duration::from_secs(10), || {
+            asked += 1;
+            std::future::ready((asked == 3).then_some(asked))
+        });
+        assert_eq!(answer.await, Some(3));
     }
 }

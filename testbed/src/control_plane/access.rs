@@ -15,7 +15,7 @@ use serde::Deserialize;
 
 use super::{
     ControlPlane,
-    kubeconfig::{self, Credentials, kubeconfig_text},
+    kubeconfig::{self, kubeconfig_text},
     pki,
 };
 use crate::{Binaries, Error};
@@ -70,13 +70,17 @@ impl ControlPlane {
 
     /// The administrator's configuration. Requests are not repeated by themselves.
     pub fn config(&self) -> Config {
-        kubeconfig::config(self.recipes.apiserver.port, Some(self.credentials.clone()))
+        self.config_for(&self.credentials.token)
+    }
+
+    /// The administrator's token, for [`Proxy::config`](crate::proxy::Proxy::config) and the like.
+    pub fn admin_token(&self) -> &str {
+        &self.credentials.token
     }
 
     /// A configuration for whom `token` says.
     pub fn config_for(&self, token: &str) -> Config {
-        let credentials = Credentials { token: token.to_owned(), ..self.credentials.clone() };
-        kubeconfig::config(self.recipes.apiserver.port, Some(credentials))
+        kubeconfig::config(self.recipes.apiserver.port, Some(&self.credentials.authority), Some(token))
     }
 
     /// A new client of the administrator, with connections of its own, for the Tokio runtime that it is made in.

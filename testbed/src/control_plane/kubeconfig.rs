@@ -13,20 +13,18 @@ pub(super) struct Credentials {
     pub(super) token: String,
 }
 
-/// A configuration that reaches 127.0.0.1 at `port`; plain HTTP where there are no credentials.
+/// A configuration that reaches 127.0.0.1 at `port`: by HTTPS where there is a CA, and with the token where there is one.
 ///
 /// Nothing is repeated behind the caller's back: kube's own retries would hide the very faults that tests look for.
-pub(super) fn config(port: u16, credentials: Option<Credentials>) -> Config {
-    let scheme = if credentials.is_some() { "https" } else { "http" };
+pub(crate) fn config(port: u16, authority: Option<&[u8]>, token: Option<&str>) -> Config {
+    let scheme = if authority.is_some() { "https" } else { "http" };
     let url =
         format!("{scheme}://127.0.0.1:{port}").parse::<Uri>().expect("an address and a port make a URL");
     let mut config = Config::new(url);
     config.default_retry = false;
     config.connect_timeout = Some(Duration::from_secs(10));
-    if let Some(Credentials { authority, token }) = credentials {
-        config.root_cert = Some(vec![authority]);
-        config.auth_info = AuthInfo { token: Some(token.into()), ..AuthInfo::default() };
-    }
+    config.root_cert = authority.map(|certificate| vec![certificate.to_owned()]);
+    config.auth_info = AuthInfo { token: token.map(|token| token.to_owned().into()), ..AuthInfo::default() };
     config
 }
 

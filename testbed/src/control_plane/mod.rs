@@ -28,7 +28,7 @@ use crate::{
     wait::{PATIENCE, until},
 };
 
-pub(crate) use kubeconfig::kubeconfig_text;
+pub(crate) use kubeconfig::{config, kubeconfig_text};
 
 /// How often new ports are tried when somebody takes the chosen ones meanwhile.
 const ATTEMPTS: usize = 5;

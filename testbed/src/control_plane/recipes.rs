@@ -53,7 +53,7 @@ impl Recipes {
     }
 
     pub(super) fn etcd_config(&self) -> Config {
-        kubeconfig::config(self.etcd.port, None)
+        kubeconfig::config(self.etcd.port, None, None)
     }
 
     pub(super) fn api_url(&self) -> String {
