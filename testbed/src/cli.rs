@@ -117,6 +117,9 @@ async fn serve(standing: &Standing, up: &UpArguments) -> Result<(), Error> {
 fn status(standing: &Standing) -> Result<ExitCode, Error> {
     let Some(state) = standing.running()? else {
         println!("not running");
+        if let Some(words) = standing.last_words() {
+            eprintln!("testbed: the last one ended with:\n{words}");
+        }
         return Ok(ExitCode::FAILURE);
     };
     println!("running since  {:.0}", state.since);

@@ -150,6 +150,31 @@ fn a_killed_owner_leaves_nothing_and_up_works_again() {
 }
 
 #[test]
+fn a_control_plane_that_breaks_ends_and_status_says_why() {
+    let dir = TempDir::new().unwrap();
+    let up = run(dir.path(), &["up", "--no-controller-manager"]);
+    assert!(up.status.success(), "{}", stderr(&up));
+    let state = state(dir.path());
+    let etcd = state["components"]["etcd"]["pid"].to_string();
+    assert!(Command::new("kill").args(["-9", &etcd]).status().unwrap().success());
+    until("the end of everything", || !pids(&state).iter().any(|pid| is_alive(*pid)));
+    let status = run(dir.path(), &["status"]);
+    assert_eq!(status.status.code(), Some(1));
+    assert!(stderr(&status).contains("etcd ended (signal: 9"), "{}", stderr(&status));
+    assert!(dir.path().join("data/etcd.log").exists());
+}
+
+#[test]
+fn two_that_start_at_once_get_the_same_control_plane() {
+    let dir = TempDir::new().unwrap();
+    let ups = [(); 2].map(|()| testbed(dir.path(), &["up"]).stdout(Stdio::piped()).spawn().unwrap());
+    let [one, two] = ups.map(|up| up.wait_with_output().unwrap());
+    assert!(one.status.success() && two.status.success());
+    assert_eq!(stdout(&one), stdout(&two));
+    assert!(run(dir.path(), &["down"]).status.success());
+}
+
+#[test]
 fn a_second_owner_of_the_same_folder_is_refused() {
     let dir = TempDir::new().unwrap();
     let mut owner = Companion::owner(dir.path());

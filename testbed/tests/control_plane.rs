@@ -12,7 +12,7 @@ use std::{
 
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, ServiceAccount};
 use kube::{
-    Api, Client, ResourceExt as _,
+    Api, Client, Resource as _, ResourceExt as _,
     api::{ApiResource, DeleteParams, DynamicObject, GroupVersionKind, ListParams, ObjectMeta, PostParams},
 };
 use testbed::{Component, ControlPlane, Error, Options};
@@ -93,8 +93,9 @@ fn report_of(mut child: std::process::Child) -> (PathBuf, Vec<u32>) {
 #[tokio::test]
 async fn two_control_planes_know_nothing_of_each_other() {
     let options = Options { controller_manager: false, ..Options::default() };
-    let (one, two) = tokio::join!(ControlPlane::start(options.clone()), ControlPlane::start(options));
-    let (one, two) = (one.unwrap(), two.unwrap());
+    let one = tokio::spawn(ControlPlane::start(options.clone()));
+    let two = ControlPlane::start(options).await.unwrap();
+    let one = one.await.unwrap().unwrap();
     assert_ne!(one.url(), two.url());
     assert_eq!(one.pid(Component::ControllerManager), None);
     create_config_map(one.client(), "c").await.unwrap();
@@ -251,6 +252,25 @@ async fn a_deleted_namespace_goes_away() {
     let namespaces = Api::<Namespace>::all(plane.client());
     namespaces.delete(&name, &DeleteParams::default()).await.unwrap();
     until("the end of the namespace", async || namespaces.get_opt(&name).await.unwrap().is_none()).await;
+}
+
+#[tokio::test]
+async fn what_an_object_owned_is_collected_after_it() {
+    let plane = ControlPlane::start(Options::default()).await.unwrap();
+    plane.apply_yaml(include_str!("crd.yaml")).await.unwrap();
+    plane.restart(Component::ControllerManager).await.unwrap();
+    let kind = ApiResource::from_gvk(&GroupVersionKind::gvk("example.com", "v1", "Thing"));
+    let things = Api::<DynamicObject>::namespaced_with(plane.client(), "default", &kind);
+    let owner = things.create(&PostParams::default(), &DynamicObject::new("t", &kind)).await.unwrap();
+    let reference = owner.owner_ref(&kind).unwrap();
+    let metadata = ObjectMeta { owner_references: Some(vec![reference]), ..named("owned") };
+    let config_maps = Api::<ConfigMap>::namespaced(plane.client(), "default");
+    config_maps
+        .create(&PostParams::default(), &ConfigMap { metadata, ..ConfigMap::default() })
+        .await
+        .unwrap();
+    things.delete("t", &DeleteParams::default()).await.unwrap();
+    until("garbage collection", async || config_maps.get_opt("owned").await.unwrap().is_none()).await;
 }
 
 #[tokio::test]

@@ -22,8 +22,7 @@ impl ControlPlane {
             .env("KUBECONFIG", self.kubeconfig())
             // By default it keeps what it knows of a server under its address, and addresses come back here.
             .env("KUBECACHEDIR", self.layout.kubectl_cache())
-            .env_remove("HTTPS_PROXY")
-            .env_remove("https_proxy");
+            .env("KUBERC", "off");
         kubectl
     }
 

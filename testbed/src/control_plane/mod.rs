@@ -36,7 +36,8 @@ const ATTEMPTS: usize = 5;
 /// What a control plane should be like. The default is what tests want.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Run kube-controller-manager: garbage collection, the end of namespaces, aggregated roles. Default: yes.
+    /// Run kube-controller-manager: garbage collection, the end of namespaces, aggregated roles. It looks for new kinds
+    /// twice a minute; [`ControlPlane::restart`] makes it do so at once. Default: yes.
     pub controller_manager: bool,
     /// Let etcd wait for the disk after each write. Default: no; nothing here has to survive the machine.
     pub fsync: bool,
@@ -234,7 +235,7 @@ impl ControlPlane {
     }
 
     /// Keeps the folder where `error` refers to a log in it.
-    fn keep_logs(&self, error: &Error) {
+    pub(crate) fn keep_logs(&self, error: &Error) {
         if matches!(error, Error::Ended { .. } | Error::NotReady { .. }) {
             fs::write(self.layout.dir().join(KEEP), "").ok();
         }

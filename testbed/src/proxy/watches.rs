@@ -158,3 +158,52 @@ impl Relay {
         holds.for_each(|hold| hold.buffered.send_modify(|count| *count += events));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use hyper::Request;
+
+    use super::*;
+
+    /// A stream of pods, opened now; what comes is given to [`Relay::take`].
+    fn relay(watches: &Watches) -> Relay {
+        let (head, ()) = Request::get("/api/v1/pods?watch=true").body(()).unwrap().into_parts();
+        watches.relay(Call::new(&head, Bytes::new()), Body::empty())
+    }
+
+    #[test]
+    fn only_whole_events_are_passed_on_wherever_the_pieces_are_cut() {
+        let mut relay = relay(&Watches::default());
+        for piece in ["{\"a\"", ":1}\n{\"b\":", "2}\n{\"c\":3}\n{"] {
+            relay.take(piece.as_bytes());
+        }
+        let expected = ["{\"a\":1}\n", "{\"b\":2}\n", "{\"c\":3}\n"];
+        assert_eq!(relay.ready, expected.map(Bytes::from));
+        assert_eq!(relay.line, b"{");
+    }
+
+    #[test]
+    fn a_hold_counts_events_of_its_kind_but_no_bookmarks() {
+        let watches = Arc::new(Watches::default());
+        let (pods, nodes) = (watches.hold("pods"), watches.hold("nodes"));
+        let mut relay = relay(&watches);
+        relay.take(b"{\"type\":\"ADDED\"}\n{\"type\":\"BOOKMARK\"}\n");
+        assert!(relay.is_held());
+        assert_eq!((*pods.hold.buffered.borrow(), *nodes.hold.buffered.borrow()), (1, 0));
+        pods.release();
+        assert!(!relay.is_held());
+    }
+
+    #[test]
+    fn a_stream_obeys_only_ends_of_its_kind_that_were_ordered_after_it_was_opened() {
+        let watches = Watches::default();
+        watches.end("pods", None);
+        let mut relay = relay(&watches);
+        assert!(relay.ordered_end().is_none());
+        watches.end("nodes", None);
+        assert!(relay.ordered_end().is_none());
+        watches.end("pods", Some(&Reply::expired()));
+        assert!(relay.ordered_end().unwrap().event.unwrap().starts_with(b"{\"type\":\"ERROR\""));
+        assert!(relay.ordered_end().is_none());
+    }
+}

@@ -95,8 +95,9 @@ impl Standing {
                 return Ok(state);
             }
             if !matches!(owner.try_wait(), Ok(None)) {
-                let output = fs::read_to_string(self.log_file()).unwrap_or_default().trim().to_owned();
-                return Err(Error::Background { output });
+                // Most likely it failed, but somebody else may have been faster.
+                let failed = || Error::Background { output: self.last_words().unwrap_or_default() };
+                return self.once_ready().await?.ok_or_else(failed);
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
@@ -118,7 +119,7 @@ impl Standing {
         let state = State::of(&plane).await?;
         self.write(&state)?;
         ready(&state);
-        let end = until_told_or_broken(&plane).await;
+        let end = until_told_or_broken(&plane).await.inspect_err(|error| plane.keep_logs(error));
         drop(plane);
         fs::remove_file(self.state_file()).map_err(Error::file("remove", self.state_file()))?;
         end
@@ -162,6 +163,12 @@ impl Standing {
             }
         };
         until(PATIENCE, settled).await.unwrap_or_else(|| Err(never("the start of the control plane")))
+    }
+
+    /// What the last background process said, if it came to an end by itself or could not start.
+    pub fn last_words(&self) -> Option<String> {
+        let said = fs::read_to_string(self.log_file()).ok()?;
+        Some(said.trim().to_owned()).filter(|said| !said.is_empty())
     }
 
     /// The folder in which `testbed env` offers all programs.
