@@ -112,6 +112,8 @@ impl Book {
     /// The pool's object is gone.
     pub fn drop_pool(&mut self) {
         self.pool = None;
+        // What was under way for it concerns no other pool that gets its name.
+        self.chore = Chore::default();
         self.draw_up();
     }
 

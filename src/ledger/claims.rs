@@ -26,7 +26,7 @@ pub(super) struct Entry {
     publishes: Option<IpAddr>,
     /// The address object that it publishes was looked for, or seen to end: if it is not known, it does not exist.
     pub end_seen: bool,
-    /// The address that a take under way needs.
+    /// The address that is being taken or published.
     reserve: Option<Reserve>,
     /// The queue that the claim is in.
     queued: Option<Queue>,
@@ -34,7 +34,7 @@ pub(super) struct Entry {
     retry: Retry,
 }
 
-/// An address that a take needs, from the moment it is due until it is known what became of it.
+/// An address that is being taken or published, from the moment that is due until it is known what became of it.
 struct Reserve {
     ip: IpAddr,
     name: Text,
@@ -313,6 +313,7 @@ impl Ledger {
         }
         if let Some(why) = self.paused(entry) {
             self.leave_queue(id);
+            self.drop_reserve(id);
             let published = self.claims.get(id)?.claim.shown.address.is_some();
             return if published { None } else { self.show(id, Verdict::NotReady(why), now) };
         }
@@ -379,13 +380,13 @@ impl Ledger {
         let ip = entry.publishes?;
         let own = 1 + u32::from(entry.reserve.as_ref().is_some_and(|reserve| reserve.ip == ip));
         let book = self.books.get(&entry.claim.pool_id())?;
-        (book.holders(ip) == own && book.space.may_name(ip)).then_some(ip)
+        let is_own = book.holders(ip) == own && book.space.may_name(ip);
+        (is_own && self.blocker(&entry.claim.id, &entry.claim.pool_id(), ip).is_none()).then_some(ip)
     }
 
     /// The next step of a claim that has its address: make both ours, publish, withdraw what is too much.
     fn settle(&mut self, id: &Id, winner: &Address, now: Now) -> Option<Act> {
         self.leave_queue(id);
-        self.drop_reserve(id);
         let entry = self.claims.get(id)?;
         if entry.claim.meta.finalizers.ours.is_none() {
             return Some(Act::Protect { append: entry.claim.meta.finalizers.total > 0 });
@@ -394,13 +395,29 @@ impl Ledger {
             return Some(Act::Adopt(Box::new(adoption)));
         }
         if let Some(act) = self.show(id, Verdict::Bound(winner.id.name.clone()), now) {
+            self.reserve(id, winner);
             return Some(act);
         }
+        self.drop_reserve(id);
         let entry = self.claims.get(id)?;
         let uid = &entry.claim.meta.uid;
         let mut extras =
             self.held_by(entry).filter(|held| held.id != winner.id && held.claim_uid() == Some(uid));
         extras.find_map(release)
+    }
+
+    /// Reserves the address that is about to be published: should its object vanish meanwhile, nobody else gets it.
+    fn reserve(&mut self, id: &Id, winner: &Address) {
+        let (Some(entry), Some(ip)) = (self.claims.get(id), winner.ip) else { return };
+        if entry.reserve.as_ref().is_some_and(|reserve| reserve.ip == ip) {
+            return;
+        }
+        self.drop_reserve(id);
+        let Some(entry) = self.claims.get_mut(id) else { return };
+        let book = self.books.entry(entry.claim.pool_id()).or_default();
+        book.hold(ip);
+        book.takes += 1;
+        entry.reserve = Some(Reserve { ip, name: winner.id.name.clone(), unsure: false });
     }
 
     /// An address object of a claim that is on its way out stands in the way of a new one: help it out.
@@ -412,13 +429,17 @@ impl Ledger {
 
     fn choose(&mut self, id: &Id, rng: &mut impl Rng) -> Option<Choice> {
         let entry = self.claims.get(id)?;
-        let (claim, pool) = (&entry.claim, entry.claim.pool_id());
+        let pool = entry.claim.pool_id();
         let book = self.books.get(&pool)?;
         // Nothing is handed out before the pool is held; that it is wakes the claims.
         book.pool.as_ref()?.meta.finalizers.ours?;
-        if let Some(reserve) = &entry.reserve {
-            return Some(Choice::Take(reserve.ip));
+        // An address that a person made by hand may have been published although the pool does not have it.
+        if let Some(ip) = entry.holds()[1].filter(|&ip| book.space.may_name(ip)) {
+            return Some(Choice::Take(ip));
         }
+        self.drop_reserve(id);
+        let entry = self.claims.get(id)?;
+        let (claim, book) = (&entry.claim, self.books.get(&pool)?);
         if let Some(ip) = self.can_retake(entry) {
             return Some(Choice::Take(ip));
         }
@@ -482,16 +503,21 @@ impl Ledger {
         }
     }
 
-    /// Whether an address object of another pool has the name that ours for `ip` would need; if so, `ip` counts as
-    /// held while that object exists.
-    fn is_blocked(&mut self, claim: &Id, pool: &Id, ip: IpAddr) -> bool {
-        let Some(name) = self.books.get(pool).and_then(|book| book.name_for(ip)) else { return false };
+    /// An address object of another pool that has the name which ours for `ip` would need.
+    fn blocker(&self, claim: &Id, pool: &Id, ip: IpAddr) -> Option<Id> {
+        let name = self.books.get(pool)?.name_for(ip)?;
         let object = claim.beside(Kind::Address(claim.family()), &name);
-        let blocked = self.address(&object).is_some_and(|address| address.ip != Some(ip) || address.pool != pool.name);
-        if blocked {
-            self.block(pool, ip, &object);
+        let other = self.address(&object)?;
+        (other.ip != Some(ip) || other.pool != pool.name).then_some(object)
+    }
+
+    /// Whether something [blocks](Self::blocker) `ip`; if so, it counts as held while that object exists.
+    fn is_blocked(&mut self, claim: &Id, pool: &Id, ip: IpAddr) -> bool {
+        let blocker = self.blocker(claim, pool, ip);
+        if let Some(object) = &blocker {
+            self.block(pool, ip, object);
         }
-        blocked
+        blocker.is_some()
     }
 
     /// The next step to take `ip`: protect the claim, then create the address object.

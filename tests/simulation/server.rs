@@ -123,6 +123,7 @@ impl Server {
         let log = self.log.entry(id.kind).or_default();
         if object.seen.meta().is_gone() {
             let object = self.objects.remove(id).unwrap();
+            self.indexes.remove(id);
             log.push(Event::Deleted(object.seen));
         } else {
             log.push(Event::Seen(object.seen.clone()));
