@@ -12,7 +12,7 @@ use crate::api::{
     CLAIM_UID_ANNOTATION, Family, IPAddress, IPAddressSpec, IPClaim, IPClaimStatus, IPPool, Kind,
 };
 use crate::ledger::{
-    Act, Address, Adoption, Claim, Dress, Id, NewAddress, NewOwner, Outcome, Over, Place, Pool, Seen, Shown,
+    Act, Address, Adoption, Claim, Dress, Id, NewAddress, NewOwner, Outcome, Place, Pool, Seen, Shown,
     Uid, Write, time,
 };
 
@@ -26,7 +26,7 @@ pub fn change(write: &Write) -> Change {
         Act::Adopt(adoption) => {
             Change::Patch { target: target(&adoption.address), subresource: None, ops: adopt(adoption) }
         }
-        Act::Publish { over, status } => patch(Some("status"), publish(&write.uid, over, status)),
+        Act::Publish { version, status } => patch(Some("status"), publish(&write.uid, *version, status)),
         Act::Delete { address, uid } => {
             Change::Delete { target: target(address), uid: Some(uid.to_string()) }
         }
@@ -135,13 +135,12 @@ fn strip(object: &Id, uid: &Uid, at: u16) -> Vec<PatchOp> {
     ]
 }
 
-fn publish(uid: &Uid, over: &Over, status: &Shown) -> Vec<PatchOp> {
-    let guard = match over {
-        Over::NoStatus => PatchOp::test("/status", Value::Null),
-        Over::NoAddress => PatchOp::test("/status/address", Value::Null),
-        Over::Address(name) => PatchOp::test("/status/address/name", name.as_ref()),
-    };
-    vec![PatchOp::test_uid(uid), guard, PatchOp::add("/status", json!(claim_status(status)))]
+fn publish(uid: &Uid, version: u64, status: &Shown) -> Vec<PatchOp> {
+    vec![
+        PatchOp::test_uid(uid),
+        PatchOp::test("/metadata/resourceVersion", version.to_string()),
+        PatchOp::add("/status", json!(claim_status(status))),
+    ]
 }
 
 fn claim_status(shown: &Shown) -> IPClaimStatus {

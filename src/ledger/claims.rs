@@ -9,7 +9,7 @@ use super::addresses::{Held, release};
 use super::book::Turn;
 use super::retry::Retry;
 use super::{
-    Act, Address, Adoption, Claim, Id, Ledger, NewAddress, Now, Outcome, Over, Place, Ready, Shown, Step, Task, Text,
+    Act, Address, Adoption, Claim, Id, Ledger, NewAddress, Now, Outcome, Place, Ready, Shown, Step, Task, Text,
     Verdict, Write,
 };
 use crate::addr::parse_ip;
@@ -556,7 +556,7 @@ impl Ledger {
 
     /// The write that makes a claim show `verdict`, if it does not yet.
     fn show(&mut self, id: &Id, verdict: Verdict, now: Now) -> Option<Act> {
-        let shown = &self.claims.get(id)?.claim.shown;
+        let Claim { shown, meta, .. } = &self.claims.get(id)?.claim;
         let (is, reason, message) = (verdict.is_bound(), verdict.reason(), verdict.message());
         let error = verdict.error();
         // A claim that publishes an address goes on doing so: whoever read it may be using it.
@@ -571,14 +571,9 @@ impl Ledger {
             return None;
         }
         let since = shown.ready.as_ref().filter(|ready| ready.is == is).map_or(now.wall, |ready| ready.since);
-        let over = match &shown.address {
-            None if shown.present => Over::NoAddress,
-            None => Over::NoStatus,
-            Some(name) => Over::Address(name.clone()),
-        };
         let ready = Ready { is, reason: reason.into(), message: message.into(), since };
-        let status = Shown { present: true, address, error: error.map(Arc::from), ready: Some(ready) };
-        Some(Act::Publish { over, status })
+        let status = Shown { address, error: error.map(Arc::from), ready: Some(ready) };
+        Some(Act::Publish { version: meta.version, status })
     }
 
     pub(super) fn claim_landed(&mut self, write: &Write, outcome: &Outcome, now: Now, rng: &mut impl Rng) {

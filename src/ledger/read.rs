@@ -44,7 +44,6 @@ impl Shown {
         let ready = status.conditions.iter().find(|condition| condition.type_ == "Ready");
         let name = status.address.as_ref().and_then(|address| address.name.as_deref());
         Self {
-            present: true,
             address: name.filter(|name| !name.is_empty()).map(Text::from),
             error: status.error_message.as_deref().filter(|error| !error.is_empty()).map(Text::from),
             ready: ready.map(|condition| Ready {

@@ -126,8 +126,6 @@ impl Claim {
 /// The status of a claim.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Shown {
-    /// There is a status at all.
-    pub present: bool,
     /// Name of the address object that the claim publishes.
     pub address: Option<Text>,
     /// `errorMessage`.

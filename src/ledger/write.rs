@@ -36,8 +36,9 @@ pub enum Act {
     Adopt(Box<Adoption>),
     /// Set the subject's status, a claim's.
     Publish {
-        /// What is there now; the write counts only for that.
-        over: Over,
+        /// Resource version of the claim that was decided on; the write counts only for that. A publication that
+        /// comes late, after the claim was changed or its deletion was asked for, does nothing.
+        version: u64,
         /// What it becomes.
         status: Shown,
     },
@@ -84,17 +85,6 @@ impl fmt::Display for Act {
             Self::Look { object, .. } => write!(f, "read {object}"),
         }
     }
-}
-
-/// The claim's published address as far as we know, which guards a publication.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Over {
-    /// There is no status.
-    NoStatus,
-    /// There is a status, which names no address.
-    NoAddress,
-    /// The status names this address object.
-    Address(Text),
 }
 
 /// An address object to be made.

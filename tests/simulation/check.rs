@@ -14,6 +14,8 @@ use crate::world::publishes;
 pub struct Check {
     /// Objects that a person deleted or whose finalizer a person removed: what follows from that is theirs.
     meddled: BTreeSet<Uid>,
+    /// Names of address objects that a person removed: a publication on its way at that time may name one.
+    removed: BTreeSet<Id>,
     /// The address that each claim published last, in which pool, by which object.
     published: BTreeMap<Uid, Published>,
 }
@@ -33,6 +35,16 @@ impl Check {
         self.meddled.insert(uid);
     }
 
+    /// A person has removed an address object.
+    pub fn removed(&mut self, object: Id) {
+        self.removed.insert(object);
+    }
+
+    /// What was published by way of this object cannot be known any more.
+    pub fn forget(&mut self, object: &Uid) {
+        self.published.retain(|_, published| published.object != *object);
+    }
+
     /// A person has made this address.
     pub fn made_by_hand(&mut self, uid: Uid, _ip: IpAddr) {
         self.meddled.insert(uid);
@@ -50,7 +62,9 @@ impl Check {
                 return Ok(());
             };
             let name = shown.address.clone().unwrap_or_default();
-            return self.publication(server, write, claim, &claim.address_id(&name));
+            let object = claim.address_id(&name);
+            let excused = late && self.removed.contains(&object);
+            return if excused { Ok(()) } else { self.publication(server, write, claim, &object) };
         }
         match &write.act {
             Act::Take(new) if !late => {
@@ -108,8 +122,11 @@ impl Check {
             self.meddled.insert(made.meta().uid.clone());
         }
         let (Some(shown), Outcome::Seen(Seen::Claim(claim))) = (publishes(&write.act), outcome) else { return };
-        let name = shown.address.clone().unwrap_or_default();
-        let Some(address) = server.address(&claim.address_id(&name)) else { return };
+        let object = claim.address_id(&shown.address.clone().unwrap_or_default());
+        if late && self.removed.contains(&object) {
+            return;
+        }
+        let Some(address) = server.address(&object) else { return };
         let Some(ip) = address.ip else { return };
         let published = Published { pool: claim.pool_id(), ip, object: address.meta.uid.clone() };
         self.published.insert(claim.meta.uid.clone(), published);

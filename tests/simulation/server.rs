@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use ipam::api::{Family, IPPoolSpec, Kind, PoolRules};
 use ipam::ledger::{
-    Act, Address, Claim, ClaimOwner, Finalizers, Id, Meta, NewAddress, Outcome, Over, Place, Pool,
+    Act, Address, Claim, ClaimOwner, Finalizers, Id, Meta, NewAddress, Outcome, Place, Pool,
     PoolStatusSeen, Seen, Uid, Write, fingerprint,
 };
 
@@ -153,13 +153,9 @@ impl Server {
                 let ours = write.subject.kind.finalizer().unwrap();
                 self.guarded(&write.subject, &write.uid, |object| add_finalizer(object, ours, *append))
             }
-            Act::Publish { over, status } => self.guarded(&write.subject, &write.uid, |object| {
+            Act::Publish { version, status } => self.guarded(&write.subject, &write.uid, |object| {
                 let Seen::Claim(claim) = &mut object.seen else { return false };
-                let holds = match over {
-                    Over::NoStatus => !claim.shown.present,
-                    Over::NoAddress => claim.shown.present && claim.shown.address.is_none(),
-                    Over::Address(name) => claim.shown.address.as_ref() == Some(name),
-                };
+                let holds = claim.meta.version == *version;
                 if holds {
                     claim.shown = status.clone();
                 }
