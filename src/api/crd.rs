@@ -56,7 +56,8 @@ const POOL_RULES: &[Rule] = &[
     rule("/properties/spec/properties/preAllocations/additionalProperties", IS_IP, NOT_AN_IP),
     rule(
         "/properties/spec/properties/excludedAddresses/items",
-        "isIP(self) || isCIDR(self) || (self.split('-').size() == 2 && self.split('-').all(end, isIP(end.trim())))",
+        "isIP(self) || isCIDR(self) || (self.contains('-') && \
+         isIP(self.substring(0, self.indexOf('-')).trim()) && isIP(self.substring(self.indexOf('-') + 1).trim()))",
         "must be an IP address, a CIDR or first-last",
     ),
     rule(
@@ -125,7 +126,7 @@ const ADDRESS_RULES: &[Rule] = &[
 type Bound = (&'static str, &'static str, i64);
 
 /// No IP address, and no CIDR, is longer.
-const IP_LENGTH: i64 = 64;
+const IP_LENGTH: i64 = 45;
 
 const POOL_BOUNDS: &[Bound] = &[
     ("/properties/spec/properties/namePrefix", "minLength", 1),
@@ -133,7 +134,8 @@ const POOL_BOUNDS: &[Bound] = &[
     ("/properties/spec/properties/dnsServers", "maxItems", 64),
     ("/properties/spec/properties/dnsServers/items", "maxLength", IP_LENGTH),
     ("/properties/spec/properties/preAllocations/additionalProperties", "maxLength", IP_LENGTH),
-    ("/properties/spec/properties/excludedAddresses", "maxItems", 4096),
+    ("/properties/spec/properties/preAllocations", "maxProperties", 65_536),
+    ("/properties/spec/properties/excludedAddresses", "maxItems", 1024),
     ("/properties/spec/properties/excludedAddresses/items", "maxLength", 2 * IP_LENGTH),
     ("/properties/spec/properties/prefix", "minimum", 0),
     ("/properties/spec/properties/prefix", "maximum", 128),

@@ -1,0 +1,11 @@
+//! The controller as a process, under its shipped ServiceAccount and role, on a real API server.
+//!
+//! Where a test closes a known way to lose or double an address, its name begins with that hazard's id.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "that is how a test fails")]
+
+mod allocation;
+mod faults;
+mod people;
+mod release;
+mod scene;

@@ -1,0 +1,110 @@
+//! People who delete, strip and edit by hand.
+
+use kube::ResourceExt;
+use kube::api::{DeleteParams, Patch, PatchParams};
+use serde_json::json;
+use testbed::proxy::Match;
+
+use crate::scene::Scene;
+
+fn no_finalizers() -> Patch<serde_json::Value> {
+    Patch::Merge(json!({"metadata": {"finalizers": null}}))
+}
+
+#[tokio::test]
+async fn d6_an_address_that_is_removed_by_force_is_given_back_to_its_claim() {
+    let scene = Scene::with_pool("d6", "10.0.0.1", "10.0.0.9").await;
+    scene.create_claim("c").await;
+    assert_eq!(scene.bound("c").await, "10.0.0.1");
+    let before = scene.addresses.get("p-10-0-0-1").await.unwrap().uid();
+    scene.addresses.patch("p-10-0-0-1", &PatchParams::default(), &no_finalizers()).await.unwrap();
+    scene.addresses.delete("p-10-0-0-1", &DeleteParams::default()).await.unwrap();
+    scene.create_claim("other").await;
+    let look = || async {
+        let now = scene.addresses.get_opt("p-10-0-0-1").await.unwrap()?;
+        (now.uid() != before).then_some(())
+    };
+    scene.until("the address is made again", look).await;
+    assert_eq!(scene.bound("c").await, "10.0.0.1");
+    assert_eq!(scene.bound("other").await, "10.0.0.2");
+    scene.in_order().await;
+}
+
+#[tokio::test]
+async fn an_address_that_is_deleted_while_its_claim_lives_is_made_again() {
+    let scene = Scene::with_pool("deleted", "10.0.0.1", "10.0.0.9").await;
+    scene.create_claim("c").await;
+    scene.bound("c").await;
+    let before = scene.addresses.get("p-10-0-0-1").await.unwrap().uid();
+    scene.addresses.delete("p-10-0-0-1", &DeleteParams::default()).await.unwrap();
+    let look = || async {
+        let now = scene.addresses.get_opt("p-10-0-0-1").await.unwrap()?;
+        (now.uid() != before).then_some(())
+    };
+    scene.until("the address is made again", look).await;
+    assert_eq!(scene.bound("c").await, "10.0.0.1");
+}
+
+#[tokio::test]
+async fn l4_d10_an_address_whose_claim_was_torn_away_is_released() {
+    let scene = Scene::with_pool("l4", "10.0.0.1", "10.0.0.9").await;
+    scene.create_claim("c").await;
+    scene.create_claim("stays").await;
+    scene.bound("c").await;
+    scene.bound("stays").await;
+    scene.claims.patch("c", &PatchParams::default(), &no_finalizers()).await.unwrap();
+    scene.delete_claim("c").await;
+    scene.address_gone("p-10-0-0-1").await;
+    scene.bound("stays").await;
+    scene.in_order().await;
+}
+
+#[tokio::test]
+async fn l2_a_claim_that_is_deleted_while_the_watch_of_its_address_lags_leaves_nothing() {
+    let scene = Scene::with_pool("l2", "10.0.0.1", "10.0.0.9").await;
+    scene.create_claim("first").await;
+    scene.bound("first").await;
+    let held = scene.proxy.hold_watch("ipaddresses");
+    scene.create_claim("c").await;
+    scene.bound("c").await;
+    scene.delete_claim("c").await;
+    scene.claim_gone("c").await;
+    assert!(scene.addresses.get_opt("p-10-0-0-2").await.unwrap().is_none());
+    held.release();
+    scene.create_claim("next").await;
+    assert_eq!(scene.bound("next").await, "10.0.0.2");
+    scene.in_order().await;
+}
+
+#[tokio::test]
+async fn d3_d7_claims_of_a_lagging_watch_get_one_address_each() {
+    let scene = Scene::with_pool("d3", "10.0.0.1", "10.0.0.99").await;
+    scene.create_claim("first").await;
+    scene.bound("first").await;
+    let (addresses, claims) = (scene.proxy.hold_watch("ipaddresses"), scene.proxy.hold_watch("ipclaims"));
+    for n in 0..20 {
+        scene.create_claim(&format!("c{n}")).await;
+    }
+    claims.buffered(20).await.unwrap();
+    claims.release();
+    for n in 0..20 {
+        scene.bound(&format!("c{n}")).await;
+    }
+    addresses.release();
+    scene.in_order().await;
+}
+
+#[tokio::test]
+async fn s14_nothing_is_written_when_nothing_changes() {
+    let scene = Scene::with_pool("s14", "10.0.0.1", "10.0.0.2").await;
+    for name in ["a", "b", "c"] {
+        scene.create_claim(name).await;
+    }
+    scene.refused("c", "PoolExhausted").await;
+    scene.in_order().await;
+    scene.pool_is("p", "Exhausted").await;
+    let before = scene.proxy.count(&Match::writes());
+    // That nothing happens cannot be waited for; only time can pass.
+    tokio::time::sleep(std::time::Duration::from_secs(5)).await;
+    assert_eq!(scene.proxy.count(&Match::writes()), before);
+}

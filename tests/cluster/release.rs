@@ -1,0 +1,109 @@
+//! What happens when claims and pools go.
+
+use kube::ResourceExt;
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
+use serde_json::json;
+
+use crate::scene::Scene;
+
+#[tokio::test]
+async fn l1_claims_that_are_deleted_at_once_leave_nothing() {
+    let scene = Scene::with_pool("l1", "10.0.0.1", "10.0.255.255").await;
+    let (scene, mut batch) = (&scene, Vec::new());
+    for n in 0..1000 {
+        batch.push(async move {
+            let name = format!("c{n}");
+            scene.create_claim(&name).await;
+            scene.delete_claim(&name).await;
+        });
+        if batch.len() == 20 {
+            futures::future::join_all(batch.drain(..)).await;
+        }
+    }
+    futures::future::join_all(batch).await;
+    let look = || async { scene.claims.list(&ListParams::default()).await.unwrap().items.is_empty().then_some(()) };
+    scene.until("all claims are gone", look).await;
+    let left = || async { scene.addresses.list(&ListParams::default()).await.unwrap().items.is_empty().then_some(()) };
+    scene.until("no address is left", left).await;
+    scene.in_order().await;
+}
+
+#[tokio::test]
+async fn s12_a_claim_that_somebody_else_holds_keeps_its_address_and_their_finalizer() {
+    let scene = Scene::with_pool("s12", "10.0.0.1", "10.0.0.9").await;
+    let theirs = "metal3data.infrastructure.cluster.x-k8s.io";
+    scene.create_claim_with("c", "p", json!({ "finalizers": [theirs] })).await;
+    scene.bound("c").await;
+    assert_eq!(scene.claims.get("c").await.unwrap().finalizers(), [theirs, "ipclaim.ipam.metal3.io"]);
+    scene.delete_claim("c").await;
+    // The next claim is served after the deletion was seen, and the first still has its address.
+    scene.create_claim("next").await;
+    assert_eq!(scene.bound("next").await, "10.0.0.2");
+    assert!(scene.addresses.get_opt("p-10-0-0-1").await.unwrap().is_some());
+    scene.patch_claim("c", json!({"metadata": {"finalizers": ["ipclaim.ipam.metal3.io"]}})).await;
+    scene.claim_gone("c").await;
+    scene.in_order().await;
+}
+
+#[tokio::test]
+async fn s11_a_claim_is_let_go_though_its_pool_does_not_exist() {
+    let mut scene = Scene::new("s11").await;
+    scene.create_claim_with("c", "nowhere", json!({"finalizers": ["ipclaim.ipam.metal3.io"]})).await;
+    scene.delete_claim("c").await;
+    scene.start_controller();
+    scene.claim_gone("c").await;
+}
+
+#[tokio::test]
+async fn l5_d11_a_pool_that_is_deleted_hands_out_nothing_and_stays_until_its_last_address_is_gone() {
+    let scene = Scene::with_pool("l5", "10.0.0.1", "10.0.0.9").await;
+    scene.create_claim("c").await;
+    scene.bound("c").await;
+    scene.pools.delete("p", &DeleteParams::default()).await.unwrap();
+    scene.pool_is("p", "Deleting").await;
+    scene.create_claim("late").await;
+    assert_eq!(scene.refused("late", "PoolNotReady").await, "The pool \"p\" is being deleted");
+    scene.delete_claim("late").await;
+    scene.claim_gone("late").await;
+    assert!(scene.pools.get_opt("p").await.unwrap().is_some());
+    scene.delete_claim("c").await;
+    let look = || async { scene.pools.get_opt("p").await.unwrap().is_none().then_some(()) };
+    scene.until("the pool is gone", look).await;
+    scene.claim_gone("c").await;
+}
+
+#[tokio::test]
+async fn d8_l6_a_claim_made_again_under_its_name_is_another_claim() {
+    let scene = Scene::with_pool("d8", "10.0.0.1", "10.0.255.255").await;
+    for _ in 0..20 {
+        scene.create_claim("c").await;
+        scene.delete_claim("c").await;
+        scene.claim_gone("c").await;
+    }
+    scene.create_claim("c").await;
+    scene.bound("c").await;
+    scene.in_order().await;
+}
+
+#[tokio::test]
+async fn pausing_stops_allocation_and_release_and_resuming_acts_at_once() {
+    let scene = Scene::with_pool("pause", "10.0.0.1", "10.0.0.9").await;
+    scene.create_claim("before").await;
+    scene.bound("before").await;
+    let paused = |value: serde_json::Value| json!({"metadata": {"annotations": {"cluster.x-k8s.io/paused": value}}});
+    scene.patch_pool("p", paused(json!(""))).await;
+    scene.pool_is("p", "Paused").await;
+    scene.create_claim("during").await;
+    assert_eq!(scene.refused("during", "PoolNotReady").await, "The pool \"p\" is paused");
+    scene.delete_claim("before").await;
+    // A claim that is made and refused afterwards shows that the deletion was seen and left alone.
+    scene.create_claim("after").await;
+    scene.refused("after", "PoolNotReady").await;
+    assert!(scene.addresses.get_opt("p-10-0-0-1").await.unwrap().is_some());
+    let resume = Patch::Merge(paused(json!(null)));
+    scene.pools.patch("p", &PatchParams::default(), &resume).await.unwrap();
+    scene.bound("during").await;
+    scene.bound("after").await;
+    scene.claim_gone("before").await;
+    scene.in_order().await;
+}
