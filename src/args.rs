@@ -70,7 +70,9 @@ pub enum Error {
         cause: String,
     },
     /// The API server does not answer.
-    #[error("cannot reach the API server at `{url}`: {cause}\nhint: `kubectl version` shows whether it is up, and --kubeconfig names another")]
+    #[error(
+        "cannot reach the API server at `{url}`: {cause}\nhint: `kubectl version` shows whether it is up, and --kubeconfig names another"
+    )]
     Unreachable {
         /// Its address.
         url: String,
@@ -151,7 +153,10 @@ impl Args {
     }
 
     /// Does not start beside another controller.
-    #[expect(clippy::disallowed_methods, reason = "an edge: whether a lease has run out is asked once, at the start")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "an edge: whether a lease has run out is asked once, at the start"
+    )]
     pub async fn refuse_if_led(&self, client: &Client) -> Result<(), Error> {
         if self.ignore_leader {
             return Ok(());

@@ -11,5 +11,5 @@
 pub mod addr;
 pub mod api;
 pub mod apply;
-pub mod ledger;
 pub mod controller;
+pub mod ledger;

@@ -55,13 +55,10 @@ impl Range {
     /// All addresses of the family of `ip`.
     pub fn family_of(ip: IpAddr) -> Self {
         match ip {
-            IpAddr::V4(_) => {
-                Self { first: Ipv4Addr::UNSPECIFIED.into(), last: Ipv4Addr::BROADCAST.into() }
+            IpAddr::V4(_) => Self { first: Ipv4Addr::UNSPECIFIED.into(), last: Ipv4Addr::BROADCAST.into() },
+            IpAddr::V6(_) => {
+                Self { first: Ipv6Addr::UNSPECIFIED.into(), last: Ipv6Addr::from_bits(u128::MAX).into() }
             }
-            IpAddr::V6(_) => Self {
-                first: Ipv6Addr::UNSPECIFIED.into(),
-                last: Ipv6Addr::from_bits(u128::MAX).into(),
-            },
         }
     }
 

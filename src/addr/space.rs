@@ -188,7 +188,8 @@ mod tests {
             ..Entry::default()
         };
         let space = Space::new(vec![entry], AddressSet::new(), [ip("10.0.0.1"), ip("10.0.0.3")]);
-        for (text, by_choice) in [("10.0.0.0", false), ("10.0.0.1", false), ("10.0.0.2", true), ("10.0.0.7", false)]
+        for (text, by_choice) in
+            [("10.0.0.0", false), ("10.0.0.1", false), ("10.0.0.2", true), ("10.0.0.7", false)]
         {
             assert!(space.may_name(ip(text)));
             assert_eq!(space.by_choice(ip(text)), by_choice, "{text}");
@@ -240,7 +241,11 @@ mod tests {
     }
 
     fn low(n: u8, v6: bool) -> IpAddr {
-        if v6 { std::net::Ipv6Addr::from_bits(u128::from(n)).into() } else { std::net::Ipv4Addr::from(u32::from(n)).into() }
+        if v6 {
+            std::net::Ipv6Addr::from_bits(u128::from(n)).into()
+        } else {
+            std::net::Ipv4Addr::from(u32::from(n)).into()
+        }
     }
 
     proptest! {

@@ -153,9 +153,16 @@ mod tests {
 
     #[test]
     fn a_cidr_of_the_wrong_form_is_refused() {
-        for text in
-            ["10.0.0.0", "10.0.0.0/", "10.0.0.0/33", "::/129", "10.0.0.0/+8", "10.0.0.0/08", "x/8", "::1.2.3.4/8"]
-        {
+        for text in [
+            "10.0.0.0",
+            "10.0.0.0/",
+            "10.0.0.0/33",
+            "::/129",
+            "10.0.0.0/+8",
+            "10.0.0.0/08",
+            "x/8",
+            "::1.2.3.4/8",
+        ] {
             assert_eq!(parse_cidr(text), Err(TextError::Cidr { text: text.into() }));
         }
     }

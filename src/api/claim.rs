@@ -8,9 +8,21 @@ use serde::{Deserialize, Serialize};
 
 /// A wish for one address of a pool.
 #[derive(CustomResource, JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
-#[kube(group = "ipam.metal3.io", version = "v1alpha1", kind = "IPClaim", namespaced, status = "IPClaimStatus")]
+#[kube(
+    group = "ipam.metal3.io",
+    version = "v1alpha1",
+    kind = "IPClaim",
+    namespaced,
+    status = "IPClaimStatus"
+)]
 #[kube(derive = "PartialEq", derive = "Default", category = "cluster-api")]
-#[kube(shortname = "ipc", shortname = "ipclaim", shortname = "m3ipc", shortname = "m3ipclaim", shortname = "m3ipclaims")]
+#[kube(
+    shortname = "ipc",
+    shortname = "ipclaim",
+    shortname = "m3ipc",
+    shortname = "m3ipclaim",
+    shortname = "m3ipclaims"
+)]
 #[kube(shortname = "metal3ipc", shortname = "metal3ipclaim", shortname = "metal3ipclaims")]
 #[kube(label("cluster.x-k8s.io/provider", "ipam-metal3"), label("clusterctl.cluster.x-k8s.io", ""))]
 #[kube(label("cluster.x-k8s.io/v1beta1", "v1alpha1"), label("cluster.x-k8s.io/v1beta2", "v1alpha1"))]

@@ -10,7 +10,7 @@ struct Rule {
     /// JSON pointer to the schema that it stands in, below `openAPIV3Schema`.
     at: &'static str,
     /// The expression.
-    rule: &'static str,
+    holds: &'static str,
     /// What is wrong where it does not hold: a text, or an expression that makes one.
     says: Says,
     /// The field that is to blame, where that is not the one that the rule stands at.
@@ -22,8 +22,8 @@ enum Says {
     Made(&'static str),
 }
 
-const fn rule(at: &'static str, rule: &'static str, text: &'static str) -> Rule {
-    Rule { at, rule, says: Says::Text(text), field: None }
+const fn rule(at: &'static str, holds: &'static str, text: &'static str) -> Rule {
+    Rule { at, holds, says: Says::Text(text), field: None }
 }
 
 const fn blame(field: &'static str, rule: Rule) -> Rule {
@@ -67,19 +67,19 @@ const POOL_RULES: &[Rule] = &[
     ),
     Rule {
         at: ENTRY,
-        rule: "!has(self.start) || isIP(self.start)",
+        holds: "!has(self.start) || isIP(self.start)",
         says: Says::Made("'invalid Start IP \"' + self.start + '\"'"),
         field: None,
     },
     Rule {
         at: ENTRY,
-        rule: "!has(self.end) || isIP(self.end)",
+        holds: "!has(self.end) || isIP(self.end)",
         says: Says::Made("'invalid End IP \"' + self.end + '\"'"),
         field: None,
     },
     Rule {
         at: ENTRY,
-        rule: "!has(self.subnet) || isCIDR(self.subnet)",
+        holds: "!has(self.subnet) || isCIDR(self.subnet)",
         says: Says::Made("'invalid Subnet \"' + self.subnet + '\": not a valid CIDR address'"),
         field: None,
     },
@@ -197,7 +197,7 @@ fn finish(mut crd: Value, rules: &[Rule], bounds: &[Bound]) -> Value {
         conditions["x-kubernetes-list-map-keys"] = json!(["type"]);
     }
     for rule in rules {
-        let mut entry = json!({"rule": rule.rule});
+        let mut entry = json!({"rule": rule.holds});
         match rule.says {
             Says::Text(text) => entry["message"] = json!(text),
             Says::Made(expression) => entry["messageExpression"] = json!(expression),
@@ -225,8 +225,12 @@ fn tidy(schema: &mut Value) {
         Value::Object(members) => {
             members.remove("nullable");
             for value in members.values_mut() {
-                if let Some(number) = value.as_f64().filter(|number| value.is_f64() && number.fract() == 0.0) {
-                    #[expect(clippy::cast_possible_truncation, reason = "bounds of integers, written as floats")]
+                if let Some(number) = value.as_f64().filter(|number| value.is_f64() && number.fract() == 0.0)
+                {
+                    #[expect(
+                        clippy::cast_possible_truncation,
+                        reason = "bounds of integers, written as floats"
+                    )]
                     let whole = number as i64;
                     *value = json!(whole);
                 }

@@ -11,9 +11,9 @@ mod rules;
 
 pub use address::{IPAddress, IPAddressSpec};
 pub use claim::{IPClaim, IPClaimSpec, IPClaimStatus};
-pub use crd::crd_files;
 pub use cluster::ClusterSpec;
+pub use crd::crd_files;
 pub use kind::{Family, Kind, Resource};
 pub use names::*;
-pub use rules::{NOT_AN_IP, OUT_OF_BOUNDS, PoolRules, Violation};
 pub use pool::{AllocationStrategy, IPPool, IPPoolSpec, IPPoolStatus, PoolEntry};
+pub use rules::{NOT_AN_IP, OUT_OF_BOUNDS, PoolRules, Violation};

@@ -11,7 +11,13 @@ use serde::{Deserialize, Serialize};
 #[derive(CustomResource, JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[kube(group = "ipam.metal3.io", version = "v1alpha1", kind = "IPPool", namespaced, status = "IPPoolStatus")]
 #[kube(derive = "PartialEq", derive = "Default", category = "cluster-api")]
-#[kube(shortname = "ipp", shortname = "ippool", shortname = "m3ipp", shortname = "m3ippool", shortname = "m3ippools")]
+#[kube(
+    shortname = "ipp",
+    shortname = "ippool",
+    shortname = "m3ipp",
+    shortname = "m3ippool",
+    shortname = "m3ippools"
+)]
 #[kube(shortname = "metal3ipp", shortname = "metal3ippool", shortname = "metal3ippools")]
 #[kube(label("clusterctl.cluster.x-k8s.io/move-hierarchy", ""))]
 #[kube(label("cluster.x-k8s.io/provider", "ipam-metal3"), label("clusterctl.cluster.x-k8s.io", ""))]

@@ -155,7 +155,8 @@ impl Reader {
                 None
             }
         });
-        let range = if self.violations.len() > before { None } else { self.range(field, entry, start, end, subnet) };
+        let range =
+            if self.violations.len() > before { None } else { self.range(field, entry, start, end, subnet) };
         (range, subnet)
     }
 
@@ -289,18 +290,34 @@ mod tests {
     #[test]
     fn what_is_wrong_is_said_in_the_words_of_the_contract() {
         for (broken, said) in [
-            (entry("", "", ""), "spec.pools[0]: Invalid value: {}: pool entry must specify at least one of start, end, or subnet"),
+            (
+                entry("", "", ""),
+                "spec.pools[0]: Invalid value: {}: pool entry must specify at least one of start, end, or subnet",
+            ),
             (entry("x", "", ""), "spec.pools[0]: Invalid value: \"x\": invalid Start IP \"x\""),
             (entry("", "1.2.3", ""), "spec.pools[0]: Invalid value: \"1.2.3\": invalid End IP \"1.2.3\""),
-            (entry("", "", "10.0.0.0"), "spec.pools[0]: Invalid value: \"10.0.0.0\": invalid Subnet \"10.0.0.0\": `10.0.0.0` is not a valid CIDR address"),
-            (entry("10.0.0.2", "10.0.0.1", ""), "spec.pools[0]: Invalid value: {\"start\":\"10.0.0.2\",\"end\":\"10.0.0.1\"}: end IP 10.0.0.1 is before start IP 10.0.0.2"),
-            (entry("10.0.0.2", "fd00::1", ""), "spec.pools[0]: Invalid value: {\"start\":\"10.0.0.2\",\"end\":\"fd00::1\"}: start, end and subnet must be of one IP family"),
+            (
+                entry("", "", "10.0.0.0"),
+                "spec.pools[0]: Invalid value: \"10.0.0.0\": invalid Subnet \"10.0.0.0\": `10.0.0.0` is not a valid CIDR address",
+            ),
+            (
+                entry("10.0.0.2", "10.0.0.1", ""),
+                "spec.pools[0]: Invalid value: {\"start\":\"10.0.0.2\",\"end\":\"10.0.0.1\"}: end IP 10.0.0.1 is before start IP 10.0.0.2",
+            ),
+            (
+                entry("10.0.0.2", "fd00::1", ""),
+                "spec.pools[0]: Invalid value: {\"start\":\"10.0.0.2\",\"end\":\"fd00::1\"}: start, end and subnet must be of one IP family",
+            ),
         ] {
             let rules = read(broken);
             let messages: Vec<String> = rules.violations.iter().map(ToString::to_string).collect();
             assert_eq!(messages.len(), 1);
             // The order of an object's members says nothing.
-            let canonical = |text: &str| { let mut c: Vec<char> = text.chars().collect(); c.sort_unstable(); c };
+            let canonical = |text: &str| {
+                let mut c: Vec<char> = text.chars().collect();
+                c.sort_unstable();
+                c
+            };
             assert_eq!(canonical(&messages[0]), canonical(said), "{}", messages[0]);
             assert_eq!(rules.entries[0].range, None);
         }

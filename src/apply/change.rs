@@ -77,7 +77,7 @@ pub enum PatchOp {
 
 impl PatchOp {
     /// The guard that every patch of a claim, a pool or an address starts with.
-    pub fn test_uid(uid: impl ToString) -> Self {
+    pub fn test_uid(uid: &(impl ToString + ?Sized)) -> Self {
         Self::test("/metadata/uid", uid.to_string())
     }
 
@@ -200,7 +200,10 @@ mod tests {
         let ops = vec![PatchOp::test_uid("u"), PatchOp::add("/status", json!({"errorMessage": "no"}))];
         let change = Change::Patch { target: claim(), subresource: Some("status"), ops };
         let (head, body) = text(&change, DryRun::No);
-        assert_eq!(head, "PATCH /apis/ipam.metal3.io/v1alpha1/namespaces/ns/ipclaims/c/status?fieldManager=me");
+        assert_eq!(
+            head,
+            "PATCH /apis/ipam.metal3.io/v1alpha1/namespaces/ns/ipclaims/c/status?fieldManager=me"
+        );
         let body: Value = serde_json::from_str(&body).unwrap();
         assert_eq!(
             body,

@@ -12,8 +12,8 @@ use crate::api::{
     CLAIM_UID_ANNOTATION, Family, IPAddress, IPAddressSpec, IPClaim, IPClaimStatus, IPPool, Kind,
 };
 use crate::ledger::{
-    Act, Address, Adoption, Claim, Dress, Id, NewAddress, NewOwner, Outcome, Place, Pool, Seen, Shown,
-    Uid, Write, time,
+    Act, Address, Adoption, Claim, Dress, Id, NewAddress, NewOwner, Outcome, Place, Pool, Seen, Shown, Uid,
+    Write, time,
 };
 
 /// The change that a write is.
@@ -58,11 +58,7 @@ pub fn outcome(write: &Write, reply: Reply) -> Outcome {
 }
 
 fn target(id: &Id) -> Target {
-    Target {
-        resource: id.kind.resource(),
-        namespace: id.namespace.to_string(),
-        name: id.name.to_string(),
-    }
+    Target { resource: id.kind.resource(), namespace: id.namespace.to_string(), name: id.name.to_string() }
 }
 
 /// The kind of the object that answers a write.

@@ -16,7 +16,10 @@ impl Clock {
         Self { start: Instant::now() }
     }
 
-    #[expect(clippy::disallowed_methods, reason = "the ledger takes the time as an argument; this is where it is from")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the ledger takes the time as an argument; this is where it is from"
+    )]
     pub fn now(&self) -> Now {
         Now { elapsed: self.start.elapsed(), wall: jiff::Timestamp::now().as_second() }
     }

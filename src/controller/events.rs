@@ -23,7 +23,8 @@ pub(super) struct Events {
 
 impl Events {
     pub fn new(client: Client) -> Self {
-        let reporter = Reporter { controller: "ipam-controller".into(), instance: std::env::var("HOSTNAME").ok() };
+        let reporter =
+            Reporter { controller: "ipam-controller".into(), instance: std::env::var("HOSTNAME").ok() };
         Self { recorder: Recorder::new(client, reporter), published: BTreeMap::new() }
     }
 

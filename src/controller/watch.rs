@@ -167,6 +167,7 @@ fn address(view: View<IPAddressSpec, NoStatus>, _: &Resource) -> Seen {
     Seen::Address(Box::new(Address::of_metal3(&IPAddress { metadata, spec })))
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "one form for the readers of all kinds")]
 fn cluster(view: View<ClusterSpec, NoStatus>, resource: &Resource) -> Seen {
     Seen::Cluster(Box::new(Cluster::of(&view.metadata, &view.spec, &resource.api_version())))
 }

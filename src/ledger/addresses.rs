@@ -203,13 +203,7 @@ impl Ledger {
         }
     }
 
-    pub(super) fn address_landed(
-        &mut self,
-        write: &Write,
-        outcome: &Outcome,
-        now: Now,
-        rng: &mut impl Rng,
-    ) {
+    pub(super) fn address_landed(&mut self, write: &Write, outcome: &Outcome, now: Now, rng: &mut impl Rng) {
         let Some(entry) = self.addresses.get_mut(&write.subject) else { return };
         entry.in_flight = false;
         let of_claim = matches!(&write.act, Act::Look { object, .. } if *object != write.subject);
@@ -241,9 +235,13 @@ impl Ledger {
     }
 
     /// The address objects that are a claim's.
-    pub(super) fn held_by<'a>(&'a self, entry: &'a super::claims::Entry) -> impl Iterator<Item = &'a Address> {
+    pub(super) fn held_by<'a>(
+        &'a self,
+        entry: &'a super::claims::Entry,
+    ) -> impl Iterator<Item = &'a Address> {
         let kind = Kind::Address(entry.claim.id.family());
-        let held = entry.held.iter().filter_map(move |name| self.addresses.get(&entry.claim.id.beside(kind, name)));
+        let held =
+            entry.held.iter().filter_map(move |name| self.addresses.get(&entry.claim.id.beside(kind, name)));
         held.map(|held| &held.address).filter(|address| entry.has(address))
     }
 

@@ -9,8 +9,8 @@ use super::addresses::{Held, release};
 use super::book::Turn;
 use super::retry::Retry;
 use super::{
-    Act, Address, Adoption, Claim, Id, Ledger, NewAddress, Now, Outcome, Place, Ready, Shown, Step, Task, Text,
-    Verdict, Write,
+    Act, Address, Adoption, Claim, Id, Ledger, NewAddress, Now, Outcome, Place, Ready, Shown, Step, Task,
+    Text, Verdict, Write,
 };
 use crate::addr::parse_ip;
 use crate::api::{AllocationStrategy, Kind};
@@ -320,8 +320,8 @@ impl Ledger {
         if let Some(winner) = self.winner(entry) {
             return self.settle(id, &winner, now);
         }
-        if let Some(act) = self.clear_away(entry) {
-            return act;
+        if self.held_by(entry).any(|address| address.meta.deleting) {
+            return self.clear_away(entry);
         }
         if let Some(act) = self.withdraw(entry) {
             self.drop_reserve(id);
@@ -421,10 +421,8 @@ impl Ledger {
     }
 
     /// An address object of a claim that is on its way out stands in the way of a new one: help it out.
-    fn clear_away(&self, entry: &Entry) -> Option<Option<Act>> {
-        let mut leaving = self.held_by(entry).filter(|address| address.meta.deleting).peekable();
-        leaving.peek()?;
-        Some(leaving.find_map(release))
+    fn clear_away(&self, entry: &Entry) -> Option<Act> {
+        self.held_by(entry).filter(|address| address.meta.deleting).find_map(release)
     }
 
     fn choose(&mut self, id: &Id, rng: &mut impl Rng) -> Option<Choice> {
@@ -564,9 +562,10 @@ impl Ledger {
             Verdict::Bound(name) => Some(name),
             _ => shown.address.clone(),
         };
-        let same_ready = shown.ready.as_ref().is_some_and(|ready| {
-            ready.is == is && *ready.reason == *reason && *ready.message == *message
-        });
+        let same_ready = shown
+            .ready
+            .as_ref()
+            .is_some_and(|ready| ready.is == is && *ready.reason == *reason && *ready.message == *message);
         if same_ready && shown.address == address && shown.error.as_deref() == error.as_deref() {
             return None;
         }

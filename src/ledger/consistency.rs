@@ -36,11 +36,17 @@ impl Ledger {
             return Err(format!("the ledger counts holders {kept:?}, and the objects say {holds:?}"));
         }
         for (id, book) in &self.books {
-            let queued = self.claims.values().filter(|entry| entry.claim.pool_id() == *id && entry.is_queued());
-            let takes = self.claims.values().filter(|entry| entry.claim.pool_id() == *id && entry.holds()[1].is_some());
+            let queued =
+                self.claims.values().filter(|entry| entry.claim.pool_id() == *id && entry.is_queued());
+            let takes = self
+                .claims
+                .values()
+                .filter(|entry| entry.claim.pool_id() == *id && entry.holds()[1].is_some());
             let (queued, takes) = (queued.count(), takes.count());
             if queued != book.queued() || takes != book.takes as usize {
-                return Err(format!("{id}: {queued} claims are queued and {takes} take; the book says otherwise"));
+                return Err(format!(
+                    "{id}: {queued} claims are queued and {takes} take; the book says otherwise"
+                ));
             }
         }
         Ok(())

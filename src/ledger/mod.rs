@@ -332,7 +332,9 @@ impl Ledger {
 
     fn known(&self, kind: Kind) -> Box<dyn Iterator<Item = &Id> + '_> {
         match kind {
-            Kind::Pool => Box::new(self.books.iter().filter(|(_, book)| book.pool.is_some()).map(|(id, _)| id)),
+            Kind::Pool => {
+                Box::new(self.books.iter().filter(|(_, book)| book.pool.is_some()).map(|(id, _)| id))
+            }
             Kind::Claim(_) => Box::new(self.claims.keys().filter(move |id| id.kind == kind)),
             Kind::Address(_) => Box::new(self.addresses.keys().filter(move |id| id.kind == kind)),
             Kind::Cluster => Box::new(self.clusters.keys()),

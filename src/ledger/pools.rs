@@ -41,8 +41,7 @@ impl Ledger {
     /// Wakes the pools of a Cluster, and what depends on them.
     pub(super) fn wake_pools_of(&mut self, cluster: &Id) {
         let first = cluster.beside(Kind::Pool, &"".into());
-        let in_namespace =
-            self.books.range(first..).take_while(|(id, _)| id.namespace == cluster.namespace);
+        let in_namespace = self.books.range(first..).take_while(|(id, _)| id.namespace == cluster.namespace);
         let pools: Vec<Id> = in_namespace
             .filter(|(_, book)| {
                 book.pool.as_ref().is_some_and(|pool| pool.cluster.as_ref() == Some(&cluster.name))
@@ -172,8 +171,10 @@ impl Ledger {
             dress.finalizer = Some(finalizers.total > 0);
         }
         if let Some(name) = pool.cluster.as_ref().filter(|_| !pool.labelled) {
-            dress.labels =
-                BTreeMap::from([(CLUSTER_NAME_LABEL, name.to_string()), (PROVIDER_LABEL, PROVIDER.to_owned())]);
+            dress.labels = BTreeMap::from([
+                (CLUSTER_NAME_LABEL, name.to_string()),
+                (PROVIDER_LABEL, PROVIDER.to_owned()),
+            ]);
         }
         dress.owner = self.cluster_of(pool).and_then(|cluster| owner(pool, cluster));
         let lacks = dress.finalizer.is_some() || !dress.labels.is_empty() || dress.owner.is_some();
@@ -202,7 +203,9 @@ impl Ledger {
 /// The owner reference to `cluster` that the pool should have, if it has not.
 fn owner(pool: &Pool, cluster: &Cluster) -> Option<NewOwner> {
     let place = match &pool.owner {
-        Some(owner) if owner.uid == cluster.meta.uid && owner.api_version == cluster.api_version => return None,
+        Some(owner) if owner.uid == cluster.meta.uid && owner.api_version == cluster.api_version => {
+            return None;
+        }
         Some(owner) => Place::At(owner.at),
         None if pool.has.owners => Place::End,
         None => Place::First,

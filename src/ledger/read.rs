@@ -13,8 +13,9 @@ use super::seen::{
 use super::{Uid, fingerprint};
 use crate::addr::parse_ip;
 use crate::api::{
-    CLAIM_UID_ANNOTATION, CLUSTER_GROUP, CLUSTER_NAME_LABEL, ClusterSpec, Family, IPAddress, IPClaim, IPClaimStatus,
-    IPPool, Kind, PAUSED_ANNOTATION, PROVIDER, PROVIDER_LABEL, PoolRules, REQUESTED_IP_ANNOTATION,
+    CLAIM_UID_ANNOTATION, CLUSTER_GROUP, CLUSTER_NAME_LABEL, ClusterSpec, Family, IPAddress, IPClaim,
+    IPClaimStatus, IPPool, Kind, PAUSED_ANNOTATION, PROVIDER, PROVIDER_LABEL, PoolRules,
+    REQUESTED_IP_ANNOTATION,
 };
 
 impl Claim {
@@ -160,12 +161,16 @@ fn group(owner: &OwnerReference) -> &str {
 fn claim_owner(meta: &ObjectMeta, family: Family) -> Option<ClaimOwner> {
     let claim = Kind::Claim(family);
     let found = owners(meta).find(|(_, owner)| owner.kind == claim.name() && group(owner) == claim.group());
-    found.map(|(at, owner)| ClaimOwner { at: u16::try_from(at).unwrap_or(u16::MAX), uid: Uid::new(&owner.uid) })
+    found.map(|(at, owner)| ClaimOwner {
+        at: u16::try_from(at).unwrap_or(u16::MAX),
+        uid: Uid::new(&owner.uid),
+    })
 }
 
 fn cluster_owner(meta: &ObjectMeta, name: &str) -> Option<ClusterOwner> {
-    let is_cluster =
-        |owner: &OwnerReference| owner.kind == "Cluster" && group(owner) == CLUSTER_GROUP && owner.name == name;
+    let is_cluster = |owner: &OwnerReference| {
+        owner.kind == "Cluster" && group(owner) == CLUSTER_GROUP && owner.name == name
+    };
     let (at, owner) = owners(meta).find(|(_, owner)| is_cluster(owner))?;
     Some(ClusterOwner { at, uid: Uid::new(&owner.uid), api_version: owner.api_version.as_str().into() })
 }

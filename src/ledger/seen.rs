@@ -30,6 +30,7 @@ impl Id {
     }
 
     /// An object of another kind or name in the same namespace.
+    #[must_use]
     pub fn beside(&self, kind: Kind, name: &Text) -> Self {
         Self { kind, namespace: self.namespace.clone(), name: name.clone() }
     }

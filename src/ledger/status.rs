@@ -76,7 +76,8 @@ impl Ledger {
     fn indexes(&self, book: &Book) -> (BTreeMap<String, String>, usize, bool) {
         let (mut indexes, mut size) = (BTreeMap::new(), 0);
         for id in &book.addresses {
-            let Some((address, ip)) = self.address(id).and_then(|address| Some((address, address.ip?))) else {
+            let Some((address, ip)) = self.address(id).and_then(|address| Some((address, address.ip?)))
+            else {
                 continue;
             };
             let ip = ip.to_string();
@@ -95,11 +96,8 @@ impl Ledger {
 
     /// The pool's conditions: ours as they should be, everybody else's as they are.
     fn conditions(&self, book: &Book, pool: &Pool, truncated: bool, now: Now) -> Vec<Condition> {
-        let ours = [
-            Some(self.ready(book, pool)),
-            truncated.then(|| self.truncated()),
-            self.name_conflict(book),
-        ];
+        let ours =
+            [Some(self.ready(book, pool)), truncated.then(|| self.truncated()), self.name_conflict(book)];
         let ours: Vec<Condition> =
             ours.into_iter().flatten().map(|wanted| wanted.dated(&pool.status.conditions, now)).collect();
         let foreign = pool.status.conditions.iter().filter(|seen| !OURS.contains(&seen.type_.as_str()));

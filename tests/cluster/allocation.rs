@@ -42,7 +42,8 @@ async fn a_claim_gets_an_address_with_all_that_belongs_to_it() {
     );
     assert_eq!(address.labels()["a"], "b");
     assert_eq!(address.finalizers(), ["ipaddress.ipam.metal3.io"]);
-    let owners: Vec<_> = address.owner_references().iter().map(|o| (o.kind.as_str(), o.uid.clone())).collect();
+    let owners: Vec<_> =
+        address.owner_references().iter().map(|o| (o.kind.as_str(), o.uid.clone())).collect();
     assert_eq!(owners, [("IPPool", pool.uid().unwrap()), ("IPClaim", claim.uid().unwrap())]);
     assert_eq!(claim.finalizers(), ["ipclaim.ipam.metal3.io"]);
     assert_eq!(claim.status.unwrap().error_message, None);
@@ -61,7 +62,8 @@ async fn s6_a_pool_waits_for_its_cluster_and_starts_when_it_appears() {
     let why = scene.refused("c", "PoolNotReady").await;
     assert_eq!(why, "The pool \"p\" waits for its Cluster \"k\"");
     let (resource, object) = cluster("k");
-    let clusters = kube::Api::<DynamicObject>::namespaced_with(scene.plane.client(), &scene.namespace, &resource);
+    let clusters =
+        kube::Api::<DynamicObject>::namespaced_with(scene.plane.client(), &scene.namespace, &resource);
     let made = clusters.create(&PostParams::default(), &object).await.unwrap();
     assert_eq!(scene.bound("c").await, "10.0.0.1");
     scene.pool_is("p", "Available").await;
@@ -69,7 +71,10 @@ async fn s6_a_pool_waits_for_its_cluster_and_starts_when_it_appears() {
     assert_eq!(pool.labels()["cluster.x-k8s.io/cluster-name"], "k");
     assert_eq!(pool.labels()["cluster.x-k8s.io/provider"], "ipam-metal3");
     let owner = &pool.owner_references()[0];
-    assert_eq!((owner.name.as_str(), Some(owner.uid.clone()), owner.controller), ("k", made.uid(), Some(false)));
+    assert_eq!(
+        (owner.name.as_str(), Some(owner.uid.clone()), owner.controller),
+        ("k", made.uid(), Some(false))
+    );
 }
 
 #[tokio::test]
@@ -107,7 +112,9 @@ async fn a_claim_gets_what_is_reserved_for_it_or_what_it_asks_for() {
     // S3: none of these holds up another claim; S2: what is mended is served.
     scene.create_claim("plain").await;
     assert_eq!(scene.bound("plain").await, "10.0.0.2");
-    scene.patch_claim("garbled", asks("10.0.0.20").as_object().map(|a| json!({ "metadata": a })).unwrap()).await;
+    scene
+        .patch_claim("garbled", asks("10.0.0.20").as_object().map(|a| json!({ "metadata": a })).unwrap())
+        .await;
     assert_eq!(scene.bound("garbled").await, "10.0.0.20");
 }
 
@@ -181,7 +188,9 @@ async fn s4_pools_that_share_a_prefix_do_not_block_each_other() {
 async fn s7_a_requested_address_far_into_a_large_pool_is_found_at_once() {
     let mut scene = Scene::new("s7").await;
     scene.start_controller();
-    scene.create_pool("p", &json!({"pools": [{"subnet": "fd00::/64"}], "allocationStrategy": "random"})).await;
+    scene
+        .create_pool("p", &json!({"pools": [{"subnet": "fd00::/64"}], "allocationStrategy": "random"}))
+        .await;
     let asks = json!({"annotations": {"ipAddress": "fd00::ffff:ffff:ffff:fff0"}});
     scene.create_claim_with("far", "p", asks).await;
     assert_eq!(scene.bound("far").await, "fd00::ffff:ffff:ffff:fff0");

@@ -21,9 +21,12 @@ async fn l1_claims_that_are_deleted_at_once_leave_nothing() {
         }
     }
     futures::future::join_all(batch).await;
-    let look = || async { scene.claims.list(&ListParams::default()).await.unwrap().items.is_empty().then_some(()) };
+    let look =
+        || async { scene.claims.list(&ListParams::default()).await.unwrap().items.is_empty().then_some(()) };
     scene.until("all claims are gone", look).await;
-    let left = || async { scene.addresses.list(&ListParams::default()).await.unwrap().items.is_empty().then_some(()) };
+    let left = || async {
+        scene.addresses.list(&ListParams::default()).await.unwrap().items.is_empty().then_some(())
+    };
     scene.until("no address is left", left).await;
     scene.in_order().await;
 }
@@ -90,7 +93,8 @@ async fn pausing_stops_allocation_and_release_and_resuming_acts_at_once() {
     let scene = Scene::with_pool("pause", "10.0.0.1", "10.0.0.9").await;
     scene.create_claim("before").await;
     scene.bound("before").await;
-    let paused = |value: serde_json::Value| json!({"metadata": {"annotations": {"cluster.x-k8s.io/paused": value}}});
+    let paused =
+        |value: serde_json::Value| json!({"metadata": {"annotations": {"cluster.x-k8s.io/paused": value}}});
     scene.patch_pool("p", paused(json!(""))).await;
     scene.pool_is("p", "Paused").await;
     scene.create_claim("during").await;

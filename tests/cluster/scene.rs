@@ -15,7 +15,7 @@ use testbed::proxy::Proxy;
 use tokio::sync::OnceCell;
 
 /// How long a test waits for what has to come.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 pub struct Scene {
     pub plane: Arc<ControlPlane>,
@@ -149,9 +149,11 @@ impl Scene {
             if let Some(found) = look().await {
                 return found;
             }
-            if start.elapsed() > PATIENCE {
-                panic!("not within {PATIENCE:?}: {what}\nthe controller's log ends:\n{}", self.log());
-            }
+            assert!(
+                start.elapsed() < PATIENCE,
+                "not within {PATIENCE:?}: {what}\nthe controller's log ends:\n{}",
+                self.log()
+            );
             // Between two looks; what is waited for is the condition.
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
@@ -204,15 +206,10 @@ impl Scene {
     /// Waits until everything is in order: no address without its claim, none twice, nothing on its way out, and the
     /// pool's indexes say what the address objects say.
     pub async fn in_order(&self) {
-        let look = || async { self.disorder().await.is_none().then_some(()) };
         let start = Instant::now();
-        loop {
-            if look().await.is_some() {
-                return;
-            }
-            if start.elapsed() > PATIENCE {
-                panic!("{}\nthe controller's log ends:\n{}", self.disorder().await.unwrap_or_default(), self.log());
-            }
+        while let Some(disorder) = self.disorder().await {
+            let in_time = start.elapsed() < PATIENCE;
+            assert!(in_time, "{disorder}\nthe controller's log ends:\n{}", self.log());
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
@@ -239,7 +236,9 @@ impl Scene {
             let name = pool.name_any();
             let of_pool = addresses.iter().filter(|address| address.spec.pool.name.as_deref() == Some(&name));
             let expected: BTreeMap<String, String> = of_pool
-                .map(|address| (address.spec.claim.name.clone().unwrap_or_default(), address.spec.address.clone()))
+                .map(|address| {
+                    (address.spec.claim.name.clone().unwrap_or_default(), address.spec.address.clone())
+                })
                 .collect();
             let indexes = pool.status.unwrap_or_default().indexes;
             if indexes != expected {

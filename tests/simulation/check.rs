@@ -81,7 +81,9 @@ impl Check {
             Act::Strip { object, uid, .. } if object.kind == write.subject.kind && !late => {
                 let mut left = server.addresses().filter(|(_, address)| address.claim_uid() == Some(uid));
                 match left.find(|(_, address)| !self.meddled.contains(&address.meta.uid)) {
-                    Some((_, address)) if server.claim(object).is_some_and(|claim| claim.meta.uid == *uid) => {
+                    Some((_, address))
+                        if server.claim(object).is_some_and(|claim| claim.meta.uid == *uid) =>
+                    {
                         Err(format!("{object} is let go while {} is left of it", address.id))
                     }
                     _ => Ok(()),
@@ -98,7 +100,9 @@ impl Check {
             // It may be gone by the time a late publication takes effect, but only because somebody removed it.
             return if ours || before.is_some() { Ok(()) } else { self.vanished(object) };
         };
-        if address.claim_uid().is_some_and(|uid| *uid != write.uid) && claim.shown.address.as_ref() != Some(&object.name) {
+        if address.claim_uid().is_some_and(|uid| *uid != write.uid)
+            && claim.shown.address.as_ref() != Some(&object.name)
+        {
             return Err(format!("{} publishes {object}, which is of another claim", write.subject));
         }
         if let Some(published) = before
@@ -112,7 +116,11 @@ impl Check {
 
     fn vanished(&self, object: &Id) -> Verdict {
         // Only a meddled address can vanish between its making and its publication.
-        if self.meddled.is_empty() { Err(format!("{object} is published and does not exist")) } else { Ok(()) }
+        if self.meddled.is_empty() {
+            Err(format!("{object} is published and does not exist"))
+        } else {
+            Ok(())
+        }
     }
 
     /// Remembers what a write has brought about.
@@ -121,7 +129,9 @@ impl Check {
             // Nobody could know of it when the claim was let go: it is swept, like what a person left behind.
             self.meddled.insert(made.meta().uid.clone());
         }
-        let (Some(shown), Outcome::Seen(Seen::Claim(claim))) = (publishes(&write.act), outcome) else { return };
+        let (Some(shown), Outcome::Seen(Seen::Claim(claim))) = (publishes(&write.act), outcome) else {
+            return;
+        };
         let object = claim.address_id(&shown.address.clone().unwrap_or_default());
         if late && self.removed.contains(&object) {
             return;
@@ -155,12 +165,14 @@ impl Check {
             let claim = server.claim(&address.claim_id());
             let paused = is_paused(server, &address.pool_id());
             let is_its = claim.is_some_and(|claim| {
-                address.claim_uid().is_none_or(|uid| *uid == claim.meta.uid) || claim.shown.address.as_ref() == Some(&id.name)
+                address.claim_uid().is_none_or(|uid| *uid == claim.meta.uid)
+                    || claim.shown.address.as_ref() == Some(&id.name)
             });
             if !paused && !is_its && !object.finalizers.is_empty() {
                 return Err(format!("{id} has no claim and stays"));
             }
-            let stays_for_claim = claim.is_some_and(|claim| claim.paused || object_is_held(server, &claim.id));
+            let stays_for_claim =
+                claim.is_some_and(|claim| claim.paused || object_is_held(server, &claim.id));
             if address.meta.deleting && !paused && !stays_for_claim {
                 return Err(format!("{id} is being deleted and stays"));
             }
@@ -172,7 +184,8 @@ impl Check {
 
 fn object_is_held(server: &Server, claim: &Id) -> bool {
     server.objects.get(claim).is_some_and(|object| {
-        object.seen.meta().deleting && object.finalizers.iter().any(|text| Some(text.as_str()) != claim.kind.finalizer())
+        object.seen.meta().deleting
+            && object.finalizers.iter().any(|text| Some(text.as_str()) != claim.kind.finalizer())
     })
 }
 
@@ -204,7 +217,11 @@ fn claim_is_right(server: &Server, object: &Object, claim: &Claim) -> Verdict {
         let address = server.address(&claim.address_id(name));
         let is_its = address.is_some_and(|address| address.claim_uid() == Some(&claim.meta.uid));
         let held = claim.meta.finalizers.ours.is_some();
-        return if is_its && held { Ok(()) } else { Err(format!("{id} publishes {name}, which is not its, or is not held")) };
+        return if is_its && held {
+            Ok(())
+        } else {
+            Err(format!("{id} publishes {name}, which is not its, or is not held"))
+        };
     }
     let pool = server.pool(&claim.pool_id());
     let true_reason = match &*ready.reason {
@@ -218,7 +235,11 @@ fn claim_is_right(server: &Server, object: &Object, claim: &Claim) -> Verdict {
         "AllocationFailed" => pool.is_some_and(|pool| failed_rightly(server, claim, pool)),
         _ => false,
     };
-    if true_reason { Ok(()) } else { Err(format!("{id} shows {}, which is not so: {}", ready.reason, ready.message)) }
+    if true_reason {
+        Ok(())
+    } else {
+        Err(format!("{id} shows {}, which is not so: {}", ready.reason, ready.message))
+    }
 }
 
 /// The addresses that any claim could get, found the slow way.
@@ -231,15 +252,18 @@ fn free(server: &Server, pool: &ipam::ledger::Pool) -> Vec<IpAddr> {
 /// Whether an address is held: by an address object of the pool, by the name that it would need, or by who publishes it.
 fn is_held(server: &Server, pool: &ipam::ledger::Pool, ip: IpAddr) -> bool {
     let name = ipam::api::address_name(&pool.name_prefix, ip);
-    let published = |claim: &Claim| claim.pool_id() == pool.id && claim.shown.address.as_deref() == Some(name.as_str());
-    server.addresses().any(|(_, address)| (address.pool == pool.id.name && address.ip == Some(ip)) || *address.id.name == *name)
-        || server.claims().any(|(_, claim)| published(claim))
+    let published =
+        |claim: &Claim| claim.pool_id() == pool.id && claim.shown.address.as_deref() == Some(name.as_str());
+    server.addresses().any(|(_, address)| {
+        (address.pool == pool.id.name && address.ip == Some(ip)) || *address.id.name == *name
+    }) || server.claims().any(|(_, claim)| published(claim))
 }
 
 fn failed_rightly(server: &Server, claim: &Claim, pool: &ipam::ledger::Pool) -> bool {
     let reserved = pool.rules.pre_allocations.get(&claim.id.name).copied();
     let requested = claim.requested.as_deref().map(str::parse::<IpAddr>);
-    let others = |ip| pool.rules.pre_allocations.iter().any(|(name, &other)| other == ip && **name != *claim.id.name);
+    let others =
+        |ip| pool.rules.pre_allocations.iter().any(|(name, &other)| other == ip && **name != *claim.id.name);
     match (reserved, requested) {
         (_, Some(Err(_))) => true,
         (Some(reserved), Some(Ok(requested))) if reserved != requested => true,
@@ -257,7 +281,11 @@ fn pool_is_right(server: &Server, id: &Id) -> Verdict {
         return Ok(());
     }
     if pool.meta.deleting {
-        return if addresses.next().is_some() { Ok(()) } else { Err(format!("{id} is being deleted and stays")) };
+        return if addresses.next().is_some() {
+            Ok(())
+        } else {
+            Err(format!("{id} is being deleted and stays"))
+        };
     }
     let expected: BTreeMap<String, String> = addresses
         .filter_map(|(_, address)| Some((address.claim.to_string(), address.ip?.to_string())))

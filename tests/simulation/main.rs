@@ -27,7 +27,8 @@ fn no_seed_breaks_an_invariant() {
     let (seeds, start) = (setting("SEEDS").unwrap_or(SEEDS), Instant::now());
     let workers = std::thread::available_parallelism().map_or(1, |n| n.get() as u64);
     let steps: u64 = std::thread::scope(|scope| {
-        let runs = (0..workers).map(|worker| scope.spawn(move || run((worker..seeds).step_by(workers as usize))));
+        let runs =
+            (0..workers).map(|worker| scope.spawn(move || run((worker..seeds).step_by(workers as usize))));
         let runs: Vec<_> = runs.collect();
         runs.into_iter().map(|run| run.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))).sum()
     });

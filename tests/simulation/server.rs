@@ -5,8 +5,8 @@ use std::net::IpAddr;
 
 use ipam::api::{Family, IPPoolSpec, Kind, PoolRules};
 use ipam::ledger::{
-    Act, Address, Claim, ClaimOwner, Finalizers, Id, Meta, NewAddress, Outcome, Place, Pool,
-    PoolStatusSeen, Seen, Uid, Write, fingerprint,
+    Act, Address, Claim, ClaimOwner, Finalizers, Id, Meta, NewAddress, Outcome, Place, Pool, PoolStatusSeen,
+    Seen, Uid, Write, fingerprint,
 };
 
 /// An object, and the whole list of its finalizers.
@@ -276,9 +276,9 @@ impl Server {
 
     /// Whether `ip` was ever an address that the pool could hand out by name.
     pub fn was_in_pool(&self, pool: &Uid, ip: IpAddr) -> bool {
-        self.specs.get(pool).is_some_and(|specs| {
-            specs.iter().any(|spec| PoolRules::read(spec).space().may_name(ip))
-        })
+        self.specs
+            .get(pool)
+            .is_some_and(|specs| specs.iter().any(|spec| PoolRules::read(spec).space().may_name(ip)))
     }
 }
 

@@ -102,7 +102,11 @@ impl World {
             self.now += Duration::from_secs(60);
             self.settle()?;
         }
-        if self.server.writes == before { Ok(()) } else { Err("writes go on although nothing changes".into()) }
+        if self.server.writes == before {
+            Ok(())
+        } else {
+            Err("writes go on although nothing changes".into())
+        }
     }
 
     fn say(&self, what: impl std::fmt::Display) {
@@ -230,7 +234,9 @@ impl World {
         let due = self.ledger.due(now, room, &mut self.rng);
         for write in due {
             self.say(format_args!("due      {} for {}", write.act, write.subject));
-            if self.sent.iter().any(|sent| sent.outcome.is_none() && sent.write.subject == write.subject && sent.write.uid == write.uid) {
+            if self.sent.iter().any(|sent| {
+                sent.outcome.is_none() && sent.write.subject == write.subject && sent.write.uid == write.uid
+            }) {
                 return Err(format!("two writes are under way for {}", write.subject));
             }
             self.sent.push(Sent { write, outcome: None });
@@ -240,8 +246,7 @@ impl World {
 
     /// The server gets one of the writes that were sent.
     fn execute(&mut self) -> Result<(), String> {
-        let waiting: Vec<usize> =
-            (0..self.sent.len()).filter(|&i| self.sent[i].outcome.is_none()).collect();
+        let waiting: Vec<usize> = (0..self.sent.len()).filter(|&i| self.sent[i].outcome.is_none()).collect();
         if waiting.is_empty() {
             return Ok(());
         }
@@ -453,7 +458,8 @@ impl World {
     fn spec(&mut self, name: &str) -> IPPoolSpec {
         let first = self.rng.random_range(1..4);
         let last = first + self.rng.random_range(0..5);
-        let reserved = self.chance(0.3).then(|| ("b".to_owned(), format!("10.0.0.{}", self.rng.random_range(1..9))));
+        let reserved =
+            self.chance(0.3).then(|| ("b".to_owned(), format!("10.0.0.{}", self.rng.random_range(1..9))));
         IPPoolSpec {
             pools: vec![PoolEntry {
                 start: Some(format!("10.0.0.{first}")),
@@ -524,8 +530,12 @@ impl World {
 
     fn create_cluster(&mut self) {
         let meta = self.server.new_meta();
-        let cluster =
-            Cluster { id: id(Kind::Cluster, "k"), meta, api_version: "cluster.x-k8s.io/v1beta2".into(), paused: false };
+        let cluster = Cluster {
+            id: id(Kind::Cluster, "k"),
+            meta,
+            api_version: "cluster.x-k8s.io/v1beta2".into(),
+            paused: false,
+        };
         self.say("person: create the Cluster");
         self.server.create(Seen::Cluster(Box::new(cluster)), &[]);
     }

@@ -229,6 +229,10 @@ fn never(what: &str) -> Error {
 }
 
 impl State {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "when it was started is said to people, and decides nothing"
+    )]
     async fn of(plane: &ControlPlane) -> Result<Self, Error> {
         let identity = |pid: u32| Identity::of(pid.cast_signed());
         let component = |component: Component| {

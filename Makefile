@@ -1,0 +1,87 @@
+# Everything that is done with this project. `make help` lists it.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)
+CARGO ?= cargo
+DENY_VERSION := 0.20.2
+DENY_ROOT := $(CACHE)/ipam-tools/cargo-deny-$(DENY_VERSION)
+# Replay of one seed, or a count of them, for `make simulate`.
+SEEDS ?= 20000
+
+.PHONY: help
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+##### Try it
+
+.PHONY: quickstart
+quickstart: ## Control plane, controller, a pool, a claim and its address, on this machine
+	@examples/quickstart.sh up
+
+.PHONY: quickstart-stop
+quickstart-stop: ## End what `make quickstart` left running
+	@examples/quickstart.sh down
+
+.PHONY: run
+run: ## Run the controller against the current kubeconfig
+	$(CARGO) run --bin ipam-controller
+
+.PHONY: deploy-examples
+deploy-examples: ## Apply the examples to the current context and wait for the addresses
+	kubectl apply -f examples/pool.yaml -f examples/claims.yaml
+	kubectl wait --for=condition=Ready --timeout=60s -f examples/claims.yaml
+	kubectl get ippools,ipclaims,ipaddresses
+
+.PHONY: delete-examples
+delete-examples: ## Remove the examples from the current context and wait until they are gone
+	kubectl delete --ignore-not-found --wait --timeout=60s -f examples/claims.yaml
+	kubectl delete --ignore-not-found --wait --timeout=60s -f examples/pool.yaml
+
+##### Work on it
+
+.PHONY: test
+test: ## Units, properties, simulation, and the real API server
+	$(CARGO) build --workspace --bins
+	$(CARGO) test --workspace
+
+.PHONY: simulate
+simulate: ## Long simulation: SEEDS=n, or SEED=n to replay one with a trace
+	$(if $(SEED),SEED=$(SEED),SEEDS=$(SEEDS)) $(CARGO) test --release --test simulation -- --nocapture
+
+.PHONY: generate
+generate: ## Write the generated files: the CRDs
+	$(CARGO) run --quiet --bin ipam-controller -- crds --into config/crd
+
+.PHONY: lint
+lint: lint-format lint-clippy lint-layers lint-generated lint-deny ## All checks that need no test run
+
+.PHONY: lint-format
+lint-format:
+	$(CARGO) fmt --all --check
+
+.PHONY: lint-clippy
+lint-clippy:
+	$(CARGO) clippy --workspace --all-targets --quiet -- -D warnings
+
+.PHONY: lint-layers
+lint-layers:
+	@config/layers.sh
+
+.PHONY: lint-generated
+lint-generated: generate
+	@git diff --exit-code --stat config/crd || { echo "error: config/crd is not what the types say; commit what \`make generate\` wrote" >&2; exit 1; }
+
+.PHONY: lint-deny
+lint-deny: $(DENY_ROOT)/bin/cargo-deny
+	$(DENY_ROOT)/bin/cargo-deny --log-level error check bans licenses sources
+
+$(DENY_ROOT)/bin/cargo-deny:
+	@echo "building cargo-deny $(DENY_VERSION) once, into $(DENY_ROOT)"
+	$(CARGO) install cargo-deny --locked --version $(DENY_VERSION) --root $(DENY_ROOT) --quiet
+
+.PHONY: fmt
+fmt: ## Format the code
+	$(CARGO) fmt --all

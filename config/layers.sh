@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# Proves the arrows of ARCHITECTURE.md: what each room must not know does not occur in it.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+status=0
+
+# must_not FOLDER WHAT PATTERN
+must_not() {
+  local found
+  # Tests at the end of a file may use what they like; doc comments may name anything.
+  found=$(find "$1" -name '*.rs' -print0 | xargs -0 awk -v pattern="$3" '
+    FNR == 1 { tests = 0 }
+    /^#\[cfg\(test\)\]/ { tests = 1 }
+    !tests && $0 !~ /^ *\/\// && $0 ~ pattern { print FILENAME ":" FNR ": " $0 }')
+  if [ -n "$found" ]; then
+    printf 'error: %s must not know %s\n%s\n' "$1" "$2" "$found" >&2
+    status=1
+  fi
+}
+
+must_not src/addr 'Kubernetes, a runtime, the clock or a log' 'kube|k8s_openapi|tokio|Instant|Timestamp|tracing|crate::(api|ledger|apply|controller)'
+must_not src/api 'a client, a runtime or the clock' 'Client|tokio|Instant|Timestamp::now|tracing|crate::(ledger|apply|controller)'
+must_not src/ledger 'a client, a runtime, the clock or a log' 'Client|tokio|Instant|Timestamp::now|tracing|crate::(apply|controller)'
+must_not src/apply 'the controller' 'crate::controller'
+# One door: only the applier makes requests that write.
+must_not src/controller 'how to write' '\.(create|patch|patch_status|replace|delete|delete_collection)\('
+must_not plugin/src 'how to write' '\.(create|patch|patch_status|replace|delete|delete_collection)\('
+exit $status
