@@ -33,7 +33,7 @@ run: ## Run the controller against the current kubeconfig
 deploy-examples: ## Apply the examples to the current context and wait for the addresses
 	kubectl apply -f examples/pool.yaml -f examples/claims.yaml
 	kubectl wait --for=condition=Ready --timeout=60s -f examples/claims.yaml
-	kubectl get ippools,ipclaims,ipaddresses
+	kubectl get ippools,ipclaims,m3ipaddresses
 
 .PHONY: delete-examples
 delete-examples: ## Remove the examples from the current context and wait until they are gone

@@ -23,7 +23,7 @@ commands() {
 
 Next, in a shell of yours:
   eval "\$($bin/testbed --dir $IPAM_TESTBED_DIR env)" && export PATH="$PWD/$bin:\$PATH"
-  kubectl get ippools,ipclaims,ipaddresses
+  kubectl get ippools,ipclaims,m3ipaddresses
   kubectl ipam claim node-2 --pool demo
 and when you have seen enough: make quickstart-stop
 TEXT
@@ -88,7 +88,7 @@ up() {
     kubectl ipam claim node-1 --pool demo
   fi
   step "done"
-  kubectl get ippools,ipclaims,ipaddresses
+  kubectl get ippools,ipclaims,m3ipaddresses
   commands
 }
 
