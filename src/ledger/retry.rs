@@ -54,7 +54,7 @@ mod tests {
         let mut last = Duration::ZERO;
         for _ in 0..300 {
             retry.failed(now, None, &mut rng);
-            last = retry.due_after(now).unwrap() - now;
+            last = retry.due_after(now).unwrap().saturating_sub(now);
             assert!(last <= Retry::LONGEST.mul_f64(1.25));
         }
         assert!(last >= Retry::LONGEST.mul_f64(0.75));

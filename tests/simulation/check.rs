@@ -158,7 +158,7 @@ impl Check {
     }
 
     /// What holds once nothing is left to do.
-    pub fn at_the_end(&self, server: &Server) -> Verdict {
+    pub fn at_the_end(server: &Server) -> Verdict {
         server.claims().try_for_each(|(object, claim)| claim_is_right(server, object, claim))?;
         server.addresses().try_for_each(|(object, address)| {
             let id = &address.id;

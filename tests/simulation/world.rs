@@ -96,10 +96,10 @@ impl World {
         self.stormy = false;
         self.say("--- the storm is over");
         self.settle()?;
-        self.check.at_the_end(&self.server)?;
+        Check::at_the_end(&self.server)?;
         let before = self.server.writes;
         for _ in 0..20 {
-            self.now += Duration::from_secs(60);
+            self.now += Duration::from_mins(1);
             self.settle()?;
         }
         if self.server.writes == before {
@@ -195,7 +195,9 @@ impl World {
             }
         }
         let listed: BTreeSet<Id> = of_kind.iter().map(|seen| seen.id().clone()).collect();
-        of_kind.into_iter().for_each(|seen| self.ledger.observe(seen));
+        for seen in of_kind {
+            self.ledger.observe(seen);
+        }
         self.ledger.relisted(kind, &listed);
         *self.watches.get_mut(&kind).unwrap() = Watch { position, listed: true };
     }
