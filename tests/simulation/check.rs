@@ -57,8 +57,12 @@ impl Check {
 
     /// Judges a write by what the server holds at the moment it takes effect.
     pub fn before(&self, server: &Server, write: &Write, late: bool) -> Verdict {
-        if let Some(shown) = publishes(&write.act) {
-            let Some(claim) = server.claim(&write.subject).filter(|claim| claim.meta.uid == write.uid) else {
+        if let (Some(shown), Act::Publish { version, .. }) = (publishes(&write.act), &write.act) {
+            let claim = server.claim(&write.subject);
+            // Any other is refused by its guard.
+            let Some(claim) =
+                claim.filter(|claim| claim.meta.uid == write.uid && claim.meta.version == *version)
+            else {
                 return Ok(());
             };
             let name = shown.address.clone().unwrap_or_default();

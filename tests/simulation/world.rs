@@ -554,10 +554,10 @@ fn brief(outcome: &Outcome) -> String {
     }
 }
 
-/// What [`Act`] a write is, for the checks.
+/// The status that a write publishes an address with, if it does.
 pub fn publishes(act: &Act) -> Option<&Shown> {
     match act {
-        Act::Publish { status, .. } if status.address.is_some() => Some(status),
+        Act::Publish { status, .. } if status.ready.as_ref().is_some_and(|ready| ready.is) => Some(status),
         _ => None,
     }
 }
