@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 
 state="${XDG_CACHE_HOME:-$HOME/.cache}/ipam-quickstart"
 export IPAM_TESTBED_DIR="$state/control-plane"
-bin="${CARGO_TARGET_DIR:-target}/debug"
+bin="$(realpath -m "${CARGO_TARGET_DIR:-target}")/debug"
 started=$SECONDS
 
 step() { printf '[%3ds] %s\n' "$((SECONDS - started))" "$*"; }
@@ -22,7 +22,7 @@ commands() {
   cat <<TEXT
 
 Next, in a shell of yours:
-  eval "\$($bin/testbed --dir $IPAM_TESTBED_DIR env)" && export PATH="$PWD/$bin:\$PATH"
+  eval "\$($bin/testbed --dir $IPAM_TESTBED_DIR env)" && export PATH="$bin:\$PATH"
   kubectl get ippools,ipclaims,m3ipaddresses
   kubectl ipam claim node-2 --pool demo
 and when you have seen enough: make quickstart-stop
@@ -38,7 +38,7 @@ start_control_plane() {
   step "starting etcd, kube-apiserver and kube-controller-manager (built from source the first time, some minutes)"
   "$bin/testbed" up >/dev/null
   eval "$("$bin/testbed" env)"
-  export PATH="$PWD/$bin:$PATH"
+  export PATH="$bin:$PATH"
 }
 
 install() {

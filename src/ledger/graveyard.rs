@@ -13,11 +13,13 @@ type Grave = (Kind, Uid);
 pub(super) struct Graveyard {
     /// Buried, and the number of lists that had begun by then.
     graves: BTreeMap<Grave, u64>,
-    /// Those of which the watch has told the end, and the number of the next write at that time.
+    /// Those of which the watch has told the end, and the number of the last write at that time.
     told: VecDeque<(u64, Grave)>,
     /// Lists that have begun.
     lists: u64,
-    /// Number of the next write.
+    /// Number of the last write when the last list of a kind began.
+    begun: BTreeMap<Kind, u64>,
+    /// Number of the last write.
     next: u64,
     /// Writes under way.
     under_way: BTreeSet<u64>,
@@ -40,9 +42,16 @@ impl Graveyard {
         }
     }
 
-    /// A list has begun: what is gone by now is not in it.
-    pub fn list_begun(&mut self) {
+    /// A list of `kind` has begun: what is gone by now is not in it.
+    pub fn list_begun(&mut self, kind: Kind) {
         self.lists += 1;
+        self.begun.insert(kind, self.next);
+    }
+
+    /// Whether a list of `kind` has begun since this write was sent: what its reply shows for the first time may have
+    /// ended before that list, and then no watch tells.
+    pub fn is_overtaken(&self, number: u64, kind: Kind) -> bool {
+        self.begun.get(&kind).is_some_and(|&sent| number <= sent)
     }
 
     /// A list of `kind` is complete, and the watch goes on from there.
@@ -99,12 +108,12 @@ mod tests {
     #[test]
     fn a_list_that_began_before_an_end_does_not_tell_it() {
         let (mut yard, uid) = (Graveyard::default(), Uid::new("u"));
-        yard.list_begun();
+        yard.list_begun(Kind::Pool);
         yard.bury(Kind::Pool, &uid);
         yard.list_done(Kind::Pool);
         yard.write_landed(0);
         assert!(yard.holds(Kind::Pool, &uid));
-        yard.list_begun();
+        yard.list_begun(Kind::Pool);
         yard.list_done(Kind::Pool);
         yard.write_landed(0);
         assert!(!yard.holds(Kind::Pool, &uid));

@@ -204,7 +204,7 @@ impl Ledger {
 
     /// A complete list of a kind is about to be asked for.
     pub fn listing(&mut self, kind: Kind) {
-        self.graveyard.list_begun();
+        self.graveyard.list_begun(kind);
         self.fresh.insert(kind, BTreeSet::new());
     }
 
@@ -285,7 +285,16 @@ impl Ledger {
             self.landed(write, &outcome, now, rng);
         }
         match outcome {
-            Outcome::Seen(seen) => self.observe(seen),
+            Outcome::Seen(seen) => {
+                let id = seen.id().clone();
+                let is_look = matches!(write.act, Act::Look { .. });
+                let overtaken = !is_look && self.graveyard.is_overtaken(write.number, id.kind);
+                let is_new = self.meta(&id).is_none();
+                self.observe(seen);
+                if is_new && overtaken {
+                    self.doubt(&id);
+                }
+            }
             Outcome::Gone => {
                 if let Some((id, uid)) = write.missing() {
                     self.gone(&id, &uid);

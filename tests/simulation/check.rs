@@ -104,7 +104,10 @@ impl Check {
             // It may be gone by the time a late publication takes effect, but only because somebody removed it.
             return if ours || before.is_some() { Ok(()) } else { self.vanished(object) };
         };
+        // A take of a former controller may come so late that it finds the name free again.
+        let came_late = self.meddled.contains(&address.meta.uid);
         if address.claim_uid().is_some_and(|uid| *uid != write.uid)
+            && !came_late
             && claim.shown.address.as_ref() != Some(&object.name)
         {
             return Err(format!("{} publishes {object}, which is of another claim", write.subject));
