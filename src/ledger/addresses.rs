@@ -71,12 +71,12 @@ impl Ledger {
     pub(super) fn forget_address(&mut self, id: &Id) {
         let Some(entry) = self.addresses.remove(id) else { return };
         self.unlink_address(&entry.address);
-        self.unblock(id);
         let claim = entry.address.claim_id();
         if let Some(holder) = self.claims.get_mut(&claim) {
             holder.end_seen |= holder.claim.shown.address.as_ref() == Some(&id.name);
         }
         self.relink_claim(&claim);
+        self.unblock(id);
         self.wake(&claim);
         self.wake(&entry.address.pool_id());
     }
@@ -133,7 +133,7 @@ impl Ledger {
         }
     }
 
-    /// Notes that the address object `by` of another pool has the name that ours for `ip` would need.
+    /// Notes that the name `by`, which ours for `ip` would need, is another pool's.
     pub(super) fn block(&mut self, pool: &Id, ip: IpAddr, by: &Id) {
         let Some(book) = self.books.get_mut(pool) else { return };
         if book.blocked.insert(by.clone(), ip).is_none() {
@@ -143,7 +143,11 @@ impl Ledger {
         }
     }
 
-    fn unblock(&mut self, by: &Id) {
+    /// Lets go of what a name blocks, unless there is an object or a claim that needs it.
+    pub(super) fn unblock(&mut self, by: &Id) {
+        if self.address(by).is_some() || self.lockers(by).next().is_some() {
+            return;
+        }
         for pool in self.blocks.remove(by).unwrap_or_default() {
             let blocked = self.books.get_mut(&pool).and_then(|book| book.blocked.remove(by));
             if let Some(ip) = blocked {

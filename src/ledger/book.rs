@@ -119,7 +119,7 @@ impl Book {
 
     /// Nothing is known of the pool, and nothing is held of it.
     pub fn is_empty(&self) -> bool {
-        self.pool.is_none() && self.addresses.is_empty() && self.holds.is_empty()
+        self.pool.is_none() && self.addresses.is_empty() && self.holds.is_empty() && self.queued() == 0
     }
 
     /// Somebody holds an address of the pool, or is about to: it must not vanish.

@@ -28,6 +28,8 @@ pub(super) struct Entry {
     pub end_seen: bool,
     /// The address that is being taken or published.
     reserve: Option<Reserve>,
+    /// Names of address objects that nobody else may make.
+    locks: Vec<Text>,
     /// The queue that the claim is in.
     queued: Option<Queue>,
     in_flight: bool,
@@ -77,6 +79,11 @@ impl Entry {
         [self.publishes, self.reserve.as_ref().map(|reserve| reserve.ip)]
     }
 
+    /// Names of address objects that nobody else may make.
+    pub fn locks(&self) -> &[Text] {
+        &self.locks
+    }
+
     /// It waits in a queue.
     pub fn is_queued(&self) -> bool {
         self.queued.is_some()
@@ -120,6 +127,7 @@ impl Ledger {
             publishes: None,
             end_seen: false,
             reserve: None,
+            locks: Vec::new(),
             queued: None,
             in_flight,
             retry: Retry::default(),
@@ -153,6 +161,7 @@ impl Ledger {
         for ip in entry.publishes.into_iter().chain(entry.reserve.as_ref().map(|reserve| reserve.ip)) {
             self.let_go(&pool, ip);
         }
+        self.change_locks(id, &entry.locks, &[]);
         if entry.reserve.is_some() {
             self.take_ended(&pool);
         }
@@ -176,18 +185,53 @@ impl Ledger {
         let pool = entry.claim.pool_id();
         let publishes = entry.claim.shown.address.as_ref().and_then(|name| self.published_ip(entry, name));
         let before = entry.publishes;
-        if publishes == before {
+        if publishes != before {
+            if let Some(ip) = publishes {
+                self.hold(&pool, ip);
+            }
+            if let Some(entry) = self.claims.get_mut(id) {
+                entry.publishes = publishes;
+            }
+            if let Some(ip) = before {
+                self.let_go(&pool, ip);
+            }
+        }
+        self.relock(id);
+    }
+
+    /// Works out again which names a claim needs: that of the object which it is having made or publishes, and, while
+    /// that object does not exist, the one in its published status.
+    fn relock(&mut self, id: &Id) {
+        let Some(entry) = self.claims.get(id) else { return };
+        let published = entry.claim.shown.address.as_ref();
+        let dangling = published.filter(|name| self.address(&entry.claim.address_id(name)).is_none());
+        let reserved = entry.reserve.as_ref().map(|reserve| &reserve.name);
+        let locks: Vec<Text> = dangling.into_iter().chain(reserved).cloned().collect();
+        let Some(entry) = self.claims.get_mut(id) else { return };
+        if entry.locks == locks {
             return;
         }
-        if let Some(ip) = publishes {
-            self.hold(&pool, ip);
+        let before = std::mem::replace(&mut entry.locks, locks.clone());
+        self.change_locks(id, &before, &locks);
+    }
+
+    fn change_locks(&mut self, claim: &Id, before: &[Text], after: &[Text]) {
+        let object = |name: &Text| claim.beside(Kind::Address(claim.family()), name);
+        for name in before {
+            self.locks.remove(&(object(name), claim.clone()));
         }
-        if let Some(entry) = self.claims.get_mut(id) {
-            entry.publishes = publishes;
+        for name in after {
+            self.locks.insert((object(name), claim.clone()));
         }
-        if let Some(ip) = before {
-            self.let_go(&pool, ip);
+        for name in before.iter().filter(|name| !after.contains(name)) {
+            self.unblock(&object(name));
         }
+    }
+
+    /// The claims that need this name.
+    pub(super) fn lockers<'a>(&'a self, object: &'a Id) -> impl Iterator<Item = &'a Id> {
+        let first = (object.clone(), object.beside(Kind::Pool, &"".into()));
+        self.locks.range(first..).take_while(move |(locked, _)| locked == object).map(|(_, claim)| claim)
     }
 
     /// The address that a claim publishes by naming this address object: the object says it while it exists; after
@@ -200,6 +244,7 @@ impl Ledger {
     fn dequeue(&mut self, pool: &Id, turn: &Turn, queued: Option<Queue>) {
         let (Some(Queue(certain)), Some(book)) = (queued, self.books.get_mut(pool)) else { return };
         book.dequeue(turn, certain);
+        self.drop_if_empty(pool);
     }
 
     /// Wakes who is next in line, as somebody left the line without taking anything.
@@ -240,6 +285,7 @@ impl Ledger {
         let pool = entry.claim.pool_id();
         self.let_go(&pool, reserve.ip);
         self.take_ended(&pool);
+        self.relock(id);
     }
 
     fn take_ended(&mut self, pool: &Id) {
@@ -418,6 +464,7 @@ impl Ledger {
         book.hold(ip);
         book.takes += 1;
         entry.reserve = Some(Reserve { ip, name: winner.id.name.clone(), unsure: false });
+        self.relock(id);
     }
 
     /// An address object of a claim that is on its way out stands in the way of a new one: help it out.
@@ -501,15 +548,18 @@ impl Ledger {
         }
     }
 
-    /// An address object of another pool that has the name which ours for `ip` would need.
+    /// The address object that ours for `ip` would be, if that name is another's: of another pool, or of a claim that
+    /// needs it.
     fn blocker(&self, claim: &Id, pool: &Id, ip: IpAddr) -> Option<Id> {
         let name = self.books.get(pool)?.name_for(ip)?;
         let object = claim.beside(Kind::Address(claim.family()), &name);
-        let other = self.address(&object)?;
-        (other.ip != Some(ip) || other.pool != pool.name).then_some(object)
+        let foreign = |other: &Address| other.ip != Some(ip) || other.pool != pool.name;
+        let taken =
+            self.address(&object).is_some_and(foreign) || self.lockers(&object).any(|other| other != claim);
+        taken.then_some(object)
     }
 
-    /// Whether something [blocks](Self::blocker) `ip`; if so, it counts as held while that object exists.
+    /// Whether something [blocks](Self::blocker) `ip`; if so, it counts as held for as long as that is so.
     fn is_blocked(&mut self, claim: &Id, pool: &Id, ip: IpAddr) -> bool {
         let blocker = self.blocker(claim, pool, ip);
         if let Some(object) = &blocker {
@@ -549,6 +599,7 @@ impl Ledger {
             book.takes += 1;
             entry.reserve = Some(Reserve { ip, name, unsure: false });
         }
+        self.relock(id);
         Some(Act::Take(Box::new(new)))
     }
 

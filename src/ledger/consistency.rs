@@ -1,6 +1,6 @@
 //! The ledger against itself: what it keeps beside the objects must follow from the objects.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use super::{Id, Ledger};
@@ -34,6 +34,17 @@ impl Ledger {
             .collect();
         if holds != kept {
             return Err(format!("the ledger counts holders {kept:?}, and the objects say {holds:?}"));
+        }
+        let locks = self.claims.values().flat_map(|entry| {
+            entry.locks().iter().map(|name| (entry.claim.address_id(name), entry.claim.id.clone()))
+        });
+        if locks.collect::<BTreeSet<_>>() != self.locks {
+            return Err("the names that claims need are not the names that are locked".to_owned());
+        }
+        let needless =
+            self.blocks.keys().find(|by| self.address(by).is_none() && self.lockers(by).next().is_none());
+        if let Some(name) = needless {
+            return Err(format!("{name} blocks an address, and nobody needs it"));
         }
         for (id, book) in &self.books {
             let queued =

@@ -98,6 +98,8 @@ pub struct Ledger {
     clusters: BTreeMap<Id, Cluster>,
     /// Addresses whose claims are not known, by claim.
     strays: BTreeMap<Id, BTreeSet<Text>>,
+    /// Names that an address object is needed under, each by a claim: one is being made, published, or to be made again.
+    locks: BTreeSet<(Id, Id)>,
     /// Books that an address object of another pool blocks an address of, by that object.
     blocks: BTreeMap<Id, BTreeSet<Id>>,
     graveyard: Graveyard,
@@ -137,6 +139,7 @@ impl Ledger {
             addresses: BTreeMap::new(),
             clusters: BTreeMap::new(),
             strays: BTreeMap::new(),
+            locks: BTreeSet::new(),
             blocks: BTreeMap::new(),
             graveyard: Graveyard::default(),
             fresh: BTreeMap::new(),

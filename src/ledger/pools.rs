@@ -29,6 +29,7 @@ impl Ledger {
             book.drop_pool();
         }
         self.wake_claims_of(id, false);
+        self.wake_addresses_of(id);
         self.drop_if_empty(id);
     }
 

@@ -259,8 +259,7 @@ fn free(server: &Server, pool: &ipam::ledger::Pool) -> Vec<IpAddr> {
 /// Whether an address is held: by an address object of the pool, by the name that it would need, or by who publishes it.
 fn is_held(server: &Server, pool: &ipam::ledger::Pool, ip: IpAddr) -> bool {
     let name = ipam::api::address_name(&pool.name_prefix, ip);
-    let published =
-        |claim: &Claim| claim.pool_id() == pool.id && claim.shown.address.as_deref() == Some(name.as_str());
+    let published = |claim: &Claim| claim.shown.address.as_deref() == Some(name.as_str());
     server.addresses().any(|(_, address)| {
         (address.pool == pool.id.name && address.ip == Some(ip)) || *address.id.name == *name
     }) || server.claims().any(|(_, claim)| published(claim))
