@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "that is how a test fails")]
 
 mod allocation;
+mod crds;
 mod faults;
 mod people;
 mod release;
