@@ -51,6 +51,17 @@ test: ## Units, properties, simulation, and the real API server
 simulate: ## Long simulation: SEEDS=n, or SEED=n to replay one with a trace
 	$(if $(SEED),SEED=$(SEED),SEEDS=$(SEEDS)) $(CARGO) test --release --test simulation -- --nocapture
 
+# Claims of the burst; ARGS may add --bare or --peer 'COMMAND'.
+CLAIMS ?= 2000
+
+.PHONY: bench
+bench: ## Burst of CLAIMS=n on one pool, the floor and the controller side by side; ARGS="--bare --peer 'COMMAND'"
+	$(CARGO) bench --bench burst -- --claims $(CLAIMS) $(ARGS)
+
+.PHONY: bench-addr
+bench-addr: ## Picking and giving back one address, by how many are held
+	$(CARGO) bench --bench addr
+
 .PHONY: generate
 generate: ## Write the generated files: the CRDs
 	$(CARGO) run --quiet --bin ipam-controller -- crds --into config/crd
