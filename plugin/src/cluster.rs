@@ -27,9 +27,30 @@ pub struct Connection {
     /// Namespace [default: the context's]
     #[arg(short, long, global = true, value_name = "NAME")]
     namespace: Option<String>,
+    /// Address of the API server
+    #[arg(short, long, global = true, value_name = "URL")]
+    server: Option<String>,
+    /// Bearer token
+    #[arg(long, global = true, value_name = "TOKEN", hide_env_values = true)]
+    token: Option<String>,
     /// User to act as
     #[arg(long = "as", global = true, value_name = "USER")]
     impersonate: Option<String>,
+    /// Group to act as (can be repeated)
+    #[arg(long = "as-group", global = true, value_name = "GROUP")]
+    impersonate_group: Vec<String>,
+    /// UID to act as
+    #[arg(long = "as-uid", global = true, value_name = "UID")]
+    impersonate_uid: Option<String>,
+    /// File with the certificate authority of the API server
+    #[arg(long, global = true, value_name = "FILE")]
+    certificate_authority: Option<PathBuf>,
+    /// Do not check the API server's certificate: anybody could answer
+    #[arg(long, global = true)]
+    insecure_skip_tls_verify: bool,
+    /// Name by which the changes are known in managedFields
+    #[arg(long, global = true, value_name = "NAME", default_value = "kubectl-ipam")]
+    field_manager: String,
     /// Longest time that one request may take, in seconds
     #[arg(long, global = true, value_name = "SECONDS", default_value_t = 15, value_parser = clap::value_parser!(u64).range(1..))]
     request_timeout: u64,
@@ -42,9 +63,6 @@ pub struct Cluster {
     pub applier: Applier,
 }
 
-/// By this name changes are known in `managedFields`.
-const MANAGER: &str = "kubectl-ipam";
-
 impl Connection {
     /// A client by these flags; the API server is not asked yet.
     pub async fn open(&self) -> Result<Cluster, Error> {
@@ -52,15 +70,40 @@ impl Connection {
         if let Some(namespace) = &self.namespace {
             config.default_namespace.clone_from(namespace);
         }
-        config.auth_info.impersonate = self.impersonate.clone().or(config.auth_info.impersonate);
+        self.overrule(&mut config)?;
         // A repeated POST hides what became of the first.
         config.default_retry = false;
         let agent = concat!("kubectl-ipam/", env!("CARGO_PKG_VERSION"));
         config.headers.push((http::header::USER_AGENT, http::HeaderValue::from_static(agent)));
         let namespace = config.default_namespace.clone();
         let client = Client::try_from(config).map_err(|error| unusable().caused_by(error))?;
-        let applier = Applier::new(client.clone(), MANAGER, Duration::from_secs(self.request_timeout));
+        let applier =
+            Applier::new(client.clone(), &self.field_manager, Duration::from_secs(self.request_timeout));
         Ok(Cluster { client, namespace, applier })
+    }
+
+    /// What flags say holds against the kubeconfig.
+    fn overrule(&self, config: &mut Config) -> Result<(), Error> {
+        if let Some(server) = &self.server {
+            config.cluster_url = server.parse().map_err(|error: http::uri::InvalidUri| {
+                Error::new(Kind::Usage, format!("--server {server} is no URL")).caused_by(error)
+            })?;
+        }
+        if let Some(token) = &self.token {
+            let auth = serde_json::from_value(serde_json::json!({ "token": token }));
+            config.auth_info = auth.map_err(|error| unusable().caused_by(error))?;
+        }
+        if let Some(file) = &self.certificate_authority {
+            config.root_cert = Some(certificates(file)?);
+        }
+        config.accept_invalid_certs |= self.insecure_skip_tls_verify;
+        let auth = &mut config.auth_info;
+        auth.impersonate = self.impersonate.clone().or(auth.impersonate.take());
+        auth.impersonate_uid = self.impersonate_uid.clone().or(auth.impersonate_uid.take());
+        if !self.impersonate_group.is_empty() {
+            auth.impersonate_groups = Some(self.impersonate_group.clone());
+        }
+        Ok(())
     }
 
     async fn config(&self) -> Result<Config, Error> {
@@ -75,6 +118,21 @@ impl Connection {
             .await
             .map_err(|error| unusable().caused_by(error))
     }
+}
+
+/// The certificates of a PEM file, in DER.
+fn certificates(file: &std::path::Path) -> Result<Vec<Vec<u8>>, Error> {
+    use rustls::pki_types::CertificateDer;
+    use rustls::pki_types::pem::PemObject;
+
+    let failed = |error: rustls::pki_types::pem::Error| {
+        Error::new(Kind::Usage, format!("cannot read --certificate-authority {}", file.display()))
+            .caused_by(error)
+    };
+    CertificateDer::pem_file_iter(file)
+        .map_err(failed)?
+        .map(|certificate| certificate.map(|der| der.to_vec()).map_err(failed))
+        .collect()
 }
 
 fn unusable() -> Error {

@@ -3,29 +3,45 @@
 mod cluster;
 mod commands;
 mod error;
+mod interrupt;
+mod output;
 mod plan;
+mod ui;
+mod usage;
 mod wait;
 
 use std::process::ExitCode;
 
 use clap::Parser;
-use commands::Command;
 
 use crate::cluster::Connection;
+use crate::commands::Command;
 use crate::error::{Error, Kind};
+use crate::ui::Ui;
 
-/// Create pools, claim addresses, pause and resume
+/// Create pools, claim addresses, and see how they are used
 #[derive(Parser, Debug)]
 #[command(name = "kubectl-ipam", bin_name = "kubectl ipam", version, arg_required_else_help = true)]
 struct Cli {
     #[command(flatten)]
-    connection: Connection,
+    globals: Globals,
     #[command(subcommand)]
     command: Command,
 }
 
+/// What every command has.
+#[derive(clap::Args, Debug)]
+struct Globals {
+    #[command(flatten)]
+    connection: Connection,
+    #[command(flatten)]
+    ui: Ui,
+}
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    cli.globals.ui.set_up();
+    interrupt::watch();
     match run(&cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -42,11 +58,5 @@ fn run(cli: &Cli) -> Result<(), Error> {
         .enable_all()
         .build()
         .map_err(|error| Error::new(Kind::Failed, "cannot start").caused_by(error))?;
-    runtime.block_on(async {
-        tokio::select! {
-            result = cli.command.run(&cli.connection) => result,
-            _ = tokio::signal::ctrl_c() => Err(Error::new(Kind::Interrupted, "interrupted")
-                .hint("what was written stays; `kubectl get ippools,ipclaims` shows it")),
-        }
-    })
+    runtime.block_on(cli.command.run(&cli.globals))
 }

@@ -5,6 +5,8 @@ use ipam::apply::{Change, Reply};
 
 use crate::cluster::Cluster;
 use crate::error::{Error, Kind};
+use crate::interrupt;
+use crate::ui::{Ui, missing};
 
 /// What is going to be written, step by step.
 #[derive(Default)]
@@ -20,11 +22,19 @@ struct Step {
 }
 
 /// Flags of every command that writes.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub struct Writing {
     /// Show the plan and write nothing: `client` asks nobody, `server` has the API server check it
     #[arg(long, value_enum, num_args = 0..=1, default_missing_value = "client", default_value = "none", hide_default_value = true)]
     dry_run: DryRun,
+}
+
+/// Flags of every command that takes something away.
+#[derive(Args, Debug)]
+pub struct Consent {
+    /// Do it without asking
+    #[arg(short, long)]
+    yes: bool,
 }
 
 /// How much of a plan is carried out.
@@ -38,6 +48,27 @@ pub enum DryRun {
     Server,
 }
 
+impl Consent {
+    /// Asks whether the plan is to be carried out, unless that was said, or nothing is going to be written.
+    pub fn ask(&self, ui: &Ui, plan: &Plan, writing: &Writing) -> Result<(), Error> {
+        if self.yes || writing.dry_run != DryRun::None || plan.steps.is_empty() {
+            return Ok(());
+        }
+        let Some(person) = ui.person() else { return Err(missing(&["--yes"])) };
+        plan.steps.iter().for_each(|step| eprintln!("{}", step.line()));
+        if person.confirm("Go on?", false)? {
+            return Ok(());
+        }
+        Err(Error::new(Kind::Failed, "not done: nothing was written"))
+    }
+}
+
+impl Step {
+    fn line(&self) -> String {
+        format!("{} {}", self.sign, self.what)
+    }
+}
+
 impl Plan {
     /// Adds a step: `sign` is `+`, `~` or `-`, `object` its kind and name, `done` a participle.
     pub fn step(&mut self, sign: char, object: &str, done: &str, change: Change) {
@@ -49,7 +80,7 @@ impl Plan {
     pub async fn carry_out(self, cluster: &Cluster, writing: &Writing) -> Result<bool, Error> {
         let applier = match writing.dry_run {
             DryRun::Client => {
-                self.steps.iter().for_each(|step| println!("{} {}", step.sign, step.what));
+                self.steps.iter().for_each(|step| println!("{}", step.line()));
                 return Ok(false);
             }
             DryRun::Server => cluster.applier.clone().on_trial(),
@@ -60,6 +91,9 @@ impl Plan {
             refusal(&step.what, reply)?;
             let suffix = if writing.dry_run == DryRun::Server { " (server dry run)" } else { "" };
             println!("{}{suffix}", step.done);
+            if writing.dry_run == DryRun::None {
+                interrupt::note(&step.done);
+            }
         }
         Ok(writing.dry_run == DryRun::None)
     }

@@ -11,9 +11,10 @@ use kube::runtime::{WatchStreamExt, watcher};
 use serde::de::DeserializeOwned;
 
 use crate::error::{Error, Kind};
+use crate::ui::Ui;
 
 /// Flags of every command that waits.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub struct Waiting {
     /// Wait for the result
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_value_t = true, default_missing_value = "true", action = clap::ArgAction::Set, hide_default_value = true)]
@@ -54,6 +55,7 @@ impl Waiting {
         api: Api<K>,
         name: &str,
         what: &str,
+        ui: &Ui,
         look: impl Fn(Option<&K>) -> Look<T>,
     ) -> Result<T, Error>
     where
@@ -81,7 +83,7 @@ impl Waiting {
                 };
                 match found {
                     Look::Done(found) => return Ok(found),
-                    Look::NotYet(why) => tell(&mut said, what, why),
+                    Look::NotYet(why) => tell(ui, &mut said, what, why),
                 }
             }
         };
@@ -99,11 +101,11 @@ impl Waiting {
 }
 
 /// Says why it is not yet so, once for each reason.
-fn tell(said: &mut Option<String>, what: &str, why: Option<String>) {
+fn tell(ui: &Ui, said: &mut Option<String>, what: &str, why: Option<String>) {
     if let Some(why) = why
         && said.as_ref() != Some(&why)
     {
-        eprintln!("waiting until {what}: {why}");
+        ui.say(&format!("waiting until {what}: {why}"));
         *said = Some(why);
     }
 }

@@ -124,7 +124,7 @@ impl Change {
 
     pub(super) fn request(&self, manager: &str, dry_run: DryRun) -> Result<Request<Vec<u8>>, http::Error> {
         let trial = if dry_run == DryRun::Server { "&dryRun=All" } else { "" };
-        let query = format!("?fieldManager={manager}{trial}");
+        let query = format!("?fieldManager={}{trial}", query_text(manager));
         let (method, uri, content, body) = match self {
             Self::Create { target, object } => {
                 (Method::POST, target.collection() + &query, "application/json", target.complete(object))
@@ -166,6 +166,15 @@ impl Target {
         object["metadata"]["namespace"] = json!(self.namespace);
         object
     }
+}
+
+/// A text as it stands in a query.
+fn query_text(text: &str) -> String {
+    let byte = |b: u8| match b {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => char::from(b).to_string(),
+        _ => format!("%{b:02X}"),
+    };
+    text.bytes().map(byte).collect()
 }
 
 fn delete_options(uid: Option<&str>, dry_run: DryRun) -> Value {

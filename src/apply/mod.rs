@@ -7,6 +7,7 @@ mod change;
 mod reply;
 mod write;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use kube::Client;
@@ -19,7 +20,7 @@ pub use write::{change, outcome};
 #[derive(Clone)]
 pub struct Applier {
     client: Client,
-    manager: &'static str,
+    manager: Arc<str>,
     timeout: Duration,
     dry_run: DryRun,
 }
@@ -29,8 +30,8 @@ impl Applier {
     ///
     /// `client` must not repeat requests by itself (`Config::default_retry` off): a repeated POST hides what became
     /// of the first.
-    pub fn new(client: Client, manager: &'static str, timeout: Duration) -> Self {
-        Self { client, manager, timeout, dry_run: DryRun::No }
+    pub fn new(client: Client, manager: &str, timeout: Duration) -> Self {
+        Self { client, manager: manager.into(), timeout, dry_run: DryRun::No }
     }
 
     /// The same applier, whose changes the API server checks in full and does not keep.
@@ -41,7 +42,7 @@ impl Applier {
 
     /// Sends one change, once, and says what became of it.
     pub async fn carry_out(&self, change: &Change) -> Reply {
-        let request = match change.request(self.manager, self.dry_run) {
+        let request = match change.request(&self.manager, self.dry_run) {
             Ok(request) => request,
             Err(error) => return Reply::Refused { code: 0, message: error.to_string() },
         };

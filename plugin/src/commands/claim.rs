@@ -1,27 +1,30 @@
 //! `claim`
 
 use clap::Args;
-use ipam::api::{Family, IPAddress, IPClaim, Kind as ObjectKind, REQUESTED_IP_ANNOTATION};
+use ipam::api::{Family, IPAddress, IPClaim, IPPool, Kind as ObjectKind, REQUESTED_IP_ANNOTATION};
 use ipam::apply::Change;
-use serde_json::json;
+use kube::ResourceExt;
+use kube::api::ListParams;
+use serde_json::{Value, json};
 
-use crate::cluster::{Cluster, Connection};
+use crate::Globals;
+use crate::cluster::Cluster;
 use crate::error::{Error, Kind, api};
 use crate::plan::{Plan, Writing};
+use crate::ui::{Ui, missing};
 use crate::wait::{Look, Waiting, ready};
 
 /// Claim addresses of a pool
 ///
 /// Waits for the addresses and prints a line each: name, address with prefix length, gateway. While it waits, it says
 /// why.
-#[derive(Args, Debug)]
+#[derive(Args, Debug, Clone)]
 pub struct Claim {
     /// Names of the claims
-    #[arg(required = true)]
     name: Vec<String>,
     /// Pool that the addresses are of
     #[arg(long, value_name = "NAME")]
-    pool: String,
+    pool: Option<String>,
     /// Address that is wanted; for one claim only
     #[arg(long, value_name = "IP")]
     ip: Option<String>,
@@ -35,21 +38,16 @@ pub struct Claim {
 }
 
 impl Claim {
-    pub async fn run(&self, connection: &Connection) -> Result<(), Error> {
-        let names = self.names()?;
-        let metadata = match &self.ip {
-            Some(ip) => {
-                ipam::addr::parse_ip(ip)
-                    .map_err(|error| Error::new(Kind::Usage, format!("--ip: {error}")))?;
-                json!({"annotations": {REQUESTED_IP_ANNOTATION: ip}})
-            }
-            None => json!({}),
-        };
-        let cluster = connection.open().await?;
+    pub async fn run(&self, globals: &Globals) -> Result<(), Error> {
+        let ui = &globals.ui;
+        self.check(ui)?;
+        let cluster = globals.connection.open().await?;
+        let asked = self.completed(ui, &cluster).await?;
+        let (names, pool) = (asked.names()?, asked.pool.clone().unwrap_or_default());
         let mut plan = Plan::default();
         for name in &names {
             let target = cluster.target(ObjectKind::Claim(Family::Metal3), name);
-            let object = json!({"metadata": metadata, "spec": {"pool": {"name": self.pool}}});
+            let object = json!({"metadata": asked.metadata(), "spec": {"pool": {"name": pool}}});
             plan.step(
                 '+',
                 &format!("ipclaim.ipam.metal3.io/{name}"),
@@ -57,28 +55,78 @@ impl Claim {
                 Change::Create { target, object },
             );
         }
-        if plan.carry_out(&cluster, &self.writing).await? && self.waiting.wanted() {
+        let written = plan.carry_out(&cluster, &asked.writing).await?;
+        if self.pool.is_none() || self.name.is_empty() {
+            ui.say(&format!("the same by flags: kubectl ipam claim {} --pool {pool}", names.join(" ")));
+        }
+        if written && asked.waiting.wanted() {
             for name in &names {
-                println!("{}", self.wait(&cluster, name).await?);
+                println!("{}", asked.wait(ui, &cluster, name, &pool).await?);
             }
         }
         Ok(())
     }
 
+    /// Refuses what cannot become right by asking.
+    fn check(&self, ui: &Ui) -> Result<(), Error> {
+        if ui.person().is_none() && (self.name.is_empty() || self.pool.is_none()) {
+            let flags = [(self.name.is_empty(), "NAME"), (self.pool.is_none(), "--pool NAME")];
+            return Err(missing(
+                &flags.into_iter().filter(|(is, _)| *is).map(|(_, flag)| flag).collect::<Vec<_>>(),
+            ));
+        }
+        if let Some(ip) = &self.ip {
+            ipam::addr::parse_ip(ip).map_err(|error| Error::new(Kind::Usage, format!("--ip: {error}")))?;
+        }
+        self.names().map(drop)
+    }
+
+    /// This command with everything that is needed.
+    async fn completed(&self, ui: &Ui, cluster: &Cluster) -> Result<Self, Error> {
+        let mut asked = self.clone();
+        let Some(person) = ui.person() else { return Ok(asked) };
+        if self.pool.is_none() {
+            let pools = cluster.objects::<IPPool>().list(&ListParams::default()).await;
+            let pools = pools.map_err(|error| api("list ippools", error))?;
+            let names: Vec<String> = pools.items.iter().map(ResourceExt::name_any).collect();
+            if names.is_empty() {
+                return Err(Error::new(
+                    Kind::Failed,
+                    format!("there is no pool in namespace {}", cluster.namespace),
+                )
+                .hint("`kubectl ipam create-pool` makes one"));
+            }
+            asked.pool = Some(names[person.choose("Pool", &names)?].clone());
+        }
+        if self.name.is_empty() {
+            let needed =
+                |text: &str| if text.is_empty() { Err("a name is needed".to_owned()) } else { Ok(()) };
+            asked.name.push(person.ask("Name of the claim", None, needed)?);
+        }
+        Ok(asked)
+    }
+
+    fn metadata(&self) -> Value {
+        match &self.ip {
+            Some(ip) => json!({"annotations": {REQUESTED_IP_ANNOTATION: ip}}),
+            None => json!({}),
+        }
+    }
+
     fn names(&self) -> Result<Vec<String>, Error> {
         match (self.name.as_slice(), self.count) {
             ([name], Some(count)) => Ok((1..=count).map(|n| format!("{name}-{n}")).collect()),
-            (_, Some(_)) => Err(Error::new(Kind::Usage, "--count goes with one name")),
+            ([_, _, ..], Some(_)) => Err(Error::new(Kind::Usage, "--count goes with one name")),
             ([_, _, ..], None) if self.ip.is_some() => {
                 Err(Error::new(Kind::Usage, "--ip goes with one name"))
             }
-            (names, None) => Ok(names.to_vec()),
+            (names, _) => Ok(names.to_vec()),
         }
     }
 
     /// The line that a claim is answered with, once it has its address.
-    async fn wait(&self, cluster: &Cluster, name: &str) -> Result<String, Error> {
-        let what = format!("claim {name} of pool {} has its address", self.pool);
+    async fn wait(&self, ui: &Ui, cluster: &Cluster, name: &str, pool: &str) -> Result<String, Error> {
+        let what = format!("claim {name} of pool {pool} has its address");
         let look = |claim: Option<&IPClaim>| {
             let Some(status) = claim.and_then(|claim| claim.status.as_ref()) else {
                 return Look::NotYet(None);
@@ -91,7 +139,7 @@ impl Claim {
             let message = ready.map(|ready| ready.message.clone());
             Look::NotYet(message.or_else(|| status.error_message.clone()))
         };
-        let object = self.waiting.until(cluster.objects::<IPClaim>(), name, &what, look).await?;
+        let object = self.waiting.until(cluster.objects::<IPClaim>(), name, &what, ui, look).await?;
         let address = cluster.objects::<IPAddress>().get(&object).await;
         let spec = address.map_err(|error| api(&format!("read IPAddress {object}"), error))?.spec;
         let prefix = spec.prefix.map(|prefix| format!("/{prefix}")).unwrap_or_default();

@@ -2,12 +2,15 @@
 
 mod claim;
 mod create_pool;
+mod delete_pool;
 mod pause;
+mod preallocate;
 mod release;
+mod status;
 
 use clap::Subcommand;
 
-use crate::cluster::Connection;
+use crate::Globals;
 use crate::error::Error;
 
 /// What can be done.
@@ -15,20 +18,26 @@ use crate::error::Error;
 pub enum Command {
     CreatePool(create_pool::CreatePool),
     Claim(claim::Claim),
+    Preallocate(preallocate::Preallocate),
     Pause(pause::Pause),
     Resume(pause::Resume),
     Release(release::Release),
+    DeletePool(delete_pool::DeletePool),
+    Status(status::Status),
 }
 
 impl Command {
     /// Does it.
-    pub async fn run(&self, connection: &Connection) -> Result<(), Error> {
+    pub async fn run(&self, globals: &Globals) -> Result<(), Error> {
         match self {
-            Self::CreatePool(command) => command.run(connection).await,
-            Self::Claim(command) => command.run(connection).await,
-            Self::Pause(command) => command.run(connection).await,
-            Self::Resume(command) => command.run(connection).await,
-            Self::Release(command) => command.run(connection).await,
+            Self::CreatePool(command) => command.run(globals).await,
+            Self::Claim(command) => command.run(globals).await,
+            Self::Preallocate(command) => command.run(globals).await,
+            Self::Pause(command) => command.run(globals).await,
+            Self::Resume(command) => command.run(globals).await,
+            Self::Release(command) => command.run(globals).await,
+            Self::DeletePool(command) => command.run(globals).await,
+            Self::Status(command) => command.run(globals).await,
         }
     }
 }

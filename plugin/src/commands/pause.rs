@@ -3,52 +3,103 @@
 use clap::Args;
 use ipam::api::{Family, IPClaim, IPPool, Kind as ObjectKind, PAUSED_ANNOTATION};
 use ipam::apply::{Change, PatchOp, pointer_token};
+use kube::ResourceExt;
 use kube::core::ObjectMeta;
 use serde_json::json;
 
-use crate::cluster::{Cluster, Connection};
+use crate::Globals;
+use crate::cluster::Cluster;
 use crate::error::{Error, api};
 use crate::plan::{Plan, Writing};
+use crate::ui::missing;
+use crate::usage::World;
+use crate::wait::{Look, Waiting, ready};
 
 /// Pause pools or claims: nothing is allocated or released until they are resumed
 #[derive(Args, Debug)]
 pub struct Pause {
     /// Names of pools, or claim/NAME
-    #[arg(required = true)]
     name: Vec<String>,
     #[command(flatten)]
     writing: Writing,
 }
 
 /// Resume pools or claims that were paused
+///
+/// Waits until the claims that were waiting are served, or say why they are not.
 #[derive(Args, Debug)]
 pub struct Resume {
     /// Names of pools, or claim/NAME
-    #[arg(required = true)]
     name: Vec<String>,
     #[command(flatten)]
     writing: Writing,
+    #[command(flatten)]
+    waiting: Waiting,
 }
 
 impl Pause {
-    pub async fn run(&self, connection: &Connection) -> Result<(), Error> {
-        turn(connection, &self.name, &self.writing, true).await
+    pub async fn run(&self, globals: &Globals) -> Result<(), Error> {
+        let (cluster, _) = turn(globals, &self.name, &self.writing, true).await?;
+        let world = World::read(&cluster.client, Some(&cluster.namespace)).await?;
+        for pool in world.pools.iter().filter(|pool| self.name.contains(&pool.name_any())) {
+            let waiting = world.waiting_for(pool).len();
+            globals.ui.say(&format!("{waiting} claims of pool {} are waiting", pool.name_any()));
+        }
+        Ok(())
     }
 }
 
 impl Resume {
-    pub async fn run(&self, connection: &Connection) -> Result<(), Error> {
-        turn(connection, &self.name, &self.writing, false).await
+    pub async fn run(&self, globals: &Globals) -> Result<(), Error> {
+        let (cluster, written) = turn(globals, &self.name, &self.writing, false).await?;
+        if !written || !self.waiting.wanted() {
+            return Ok(());
+        }
+        let world = World::read(&cluster.client, Some(&cluster.namespace)).await?;
+        for pool in world.pools.iter().filter(|pool| self.name.contains(&pool.name_any())) {
+            for claim in world.waiting_for(pool) {
+                self.follow(globals, &cluster, claim).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until a claim is served, or says a reason that is not the pause.
+    async fn follow(&self, globals: &Globals, cluster: &Cluster, claim: &IPClaim) -> Result<(), Error> {
+        let name = claim.name_any();
+        let look = |claim: Option<&IPClaim>| {
+            let Some(status) = claim.map(|claim| claim.status.clone().unwrap_or_default()) else {
+                return Look::Done(None);
+            };
+            let ready = ready(&status.conditions);
+            match ready {
+                Some(ready) if ready.status == "True" => Look::Done(None),
+                Some(ready) if ready.reason != "PoolNotReady" => Look::Done(Some(ready.message.clone())),
+                _ if ready.is_none() && status.address.is_some() => Look::Done(None),
+                _ => Look::NotYet(ready.map(|ready| ready.message.clone())),
+            }
+        };
+        let what = format!("claim {name} is served");
+        let unserved =
+            self.waiting.until(cluster.objects::<IPClaim>(), &name, &what, &globals.ui, look).await?;
+        match unserved {
+            Some(why) => globals.ui.say(&format!("claim {name} is not served: {why}")),
+            None => println!("ipclaim.ipam.metal3.io/{name} served"),
+        }
+        Ok(())
     }
 }
 
 async fn turn(
-    connection: &Connection,
+    globals: &Globals,
     names: &[String],
     writing: &Writing,
     pause: bool,
-) -> Result<(), Error> {
-    let cluster = connection.open().await?;
+) -> Result<(Cluster, bool), Error> {
+    if names.is_empty() {
+        return Err(missing(&["POOL"]));
+    }
+    let cluster = globals.connection.open().await?;
     let mut plan = Plan::default();
     for name in names {
         let (kind, name) = match name.split_once('/') {
@@ -66,7 +117,8 @@ async fn turn(
         let target = cluster.target(kind, name);
         plan.step('~', &object, done, Change::Patch { target, subresource: None, ops });
     }
-    plan.carry_out(&cluster, writing).await.map(drop)
+    let written = plan.carry_out(&cluster, writing).await?;
+    Ok((cluster, written))
 }
 
 async fn meta(cluster: &Cluster, kind: ObjectKind, name: &str) -> Result<ObjectMeta, Error> {
