@@ -37,7 +37,8 @@ impl Scene {
         self
     }
 
-    fn path(&self) -> String {
+    /// PATH with the plugin on it.
+    fn path() -> String {
         let plugin = binary("kubectl-ipam").parent().unwrap().display().to_string();
         format!("{plugin}:{}", std::env::var("PATH").unwrap())
     }
@@ -45,7 +46,7 @@ impl Scene {
     /// `kubectl ipam …`, with no terminal.
     fn ipam(&self, arguments: &[&str]) -> Said {
         let mut command = self.plane.kubectl();
-        command.env("PATH", self.path()).env("KUBECONFIG", self.plane.kubeconfig()).stdin(Stdio::null());
+        command.env("PATH", Self::path()).env("KUBECONFIG", self.plane.kubeconfig()).stdin(Stdio::null());
         let output = command.arg("ipam").args(arguments).output().unwrap();
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
         Said { code: output.status.code().unwrap(), stdout: text(output.stdout), stderr: text(output.stderr) }
