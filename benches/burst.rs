@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use futures::{StreamExt, TryStreamExt};
 use ipam::api::{Family, IPClaim, IPPool, Kind};
-use ipam::apply::{Applier, Change, PatchOp, Reply, Target};
+use ipam::apply::{Applier, Change, PatchOp, Reply, Target, connect};
 use kube::api::{DeleteParams, PostParams};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, ResourceExt};
@@ -90,7 +90,7 @@ fn settings() -> Settings {
 
 async fn measure(plane: &ControlPlane, settings: &Settings, contender: Contender) -> Figures {
     let namespace = plane.create_namespace("bench").await.expect("a namespace");
-    let client = plane.client();
+    let client = connect(plane.config()).expect("the CA that was made at the start can be read");
     let applier = Applier::new(client.clone(), "bench", Duration::from_mins(1));
     let scene = Scene { plane, client, namespace, applier };
     let claims = scene.prepare(settings).await;

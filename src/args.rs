@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
+use ipam::apply::connect;
 use ipam::controller::{Options, current_leader};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
@@ -126,7 +127,7 @@ impl Args {
         let url = config.cluster_url.to_string();
         let unreachable =
             |error: kube::Error| Error::Unreachable { url: url.clone(), cause: error.to_string() };
-        let client = Client::try_from(config).map_err(unreachable)?;
+        let client = connect(config).map_err(unreachable)?;
         client.apiserver_version().await.map_err(unreachable)?;
         Ok(client)
     }
@@ -145,8 +146,6 @@ impl Args {
                 Error::Kubeconfig { file, cause: error.to_string() }
             })?,
         };
-        // A repeated POST hides what became of the first; what is to be repeated is known to the ledger.
-        config.default_retry = false;
         let agent = concat!("ipam-controller/", env!("CARGO_PKG_VERSION"));
         config.headers.push((http::header::USER_AGENT, http::HeaderValue::from_static(agent)));
         Ok(config)

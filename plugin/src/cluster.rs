@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 use ipam::api::{Kind as ObjectKind, Resource};
-use ipam::apply::{Applier, Target};
+use ipam::apply::{Applier, Target, connect};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config};
 
@@ -71,12 +71,10 @@ impl Connection {
             config.default_namespace.clone_from(namespace);
         }
         self.overrule(&mut config)?;
-        // A repeated POST hides what became of the first.
-        config.default_retry = false;
         let agent = concat!("kubectl-ipam/", env!("CARGO_PKG_VERSION"));
         config.headers.push((http::header::USER_AGENT, http::HeaderValue::from_static(agent)));
         let namespace = config.default_namespace.clone();
-        let client = Client::try_from(config).map_err(|error| unusable().caused_by(error))?;
+        let client = connect(config).map_err(|error| unusable().caused_by(error))?;
         let applier =
             Applier::new(client.clone(), &self.field_manager, Duration::from_secs(self.request_timeout));
         Ok(Cluster { client, namespace, applier })

@@ -4,6 +4,7 @@
 //! decided by the ledger, or by a plan that a person agreed to.
 
 mod change;
+mod connect;
 mod reply;
 mod write;
 
@@ -13,6 +14,7 @@ use std::time::Duration;
 use kube::Client;
 
 pub use change::{Change, DryRun, PatchOp, Target, pointer_token};
+pub use connect::connect;
 pub use reply::Reply;
 pub use write::{change, outcome};
 
@@ -28,7 +30,7 @@ pub struct Applier {
 impl Applier {
     /// An applier that gives each request `timeout` for its whole answer.
     ///
-    /// `client` must not repeat requests by itself (`Config::default_retry` off): a repeated POST hides what became
+    /// `client` must not repeat requests by itself, as one by [`connect`] does not: a repeated POST hides what became
     /// of the first.
     pub fn new(client: Client, manager: &str, timeout: Duration) -> Self {
         Self { client, manager: manager.into(), timeout, dry_run: DryRun::No }

@@ -1,0 +1,40 @@
+//! The client that all requests go through.
+
+use hyper_timeout::TimeoutConnector;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use kube::client::{Body, ConfigExt};
+use kube::{Client, Config};
+use tower::{BoxError, ServiceBuilder};
+
+/// A client by `config` that repeats no request by itself and sends without delay.
+///
+/// A request is written in two pieces, its head and its body. Without `TCP_NODELAY` the second waits until the API
+/// server's kernel has acknowledged the first, which it puts off by 40 ms: longer than the whole rest of a write.
+/// Answers are not compressed, since compressing costs the API server more than the bytes are worth. Behind a proxy
+/// of the kubeconfig, kube's own connection is used as it is.
+///
+/// # Errors
+/// The certificates or the credentials of `config` cannot be used.
+pub fn connect(mut config: Config) -> kube::Result<Client> {
+    config.default_retry = false;
+    if config.proxy_url.is_some() {
+        return Client::try_from(config);
+    }
+    let mut tcp = HttpConnector::new();
+    tcp.enforce_http(false);
+    tcp.set_nodelay(true);
+    let mut connector = TimeoutConnector::new(config.rustls_https_connector_with_connector(tcp)?);
+    connector.set_connect_timeout(config.connect_timeout);
+    connector.set_read_timeout(config.read_timeout);
+    connector.set_write_timeout(config.write_timeout);
+    let exchange: hyper_util::client::legacy::Client<_, Body> =
+        hyper_util::client::legacy::Client::builder(TokioExecutor::new()).build(connector);
+    let service = ServiceBuilder::new()
+        .layer(config.base_uri_layer())
+        .option_layer(config.auth_layer()?)
+        .layer(config.extra_headers_layer()?)
+        .map_err(BoxError::from)
+        .service(exchange);
+    Ok(Client::new(service, config.default_namespace))
+}
