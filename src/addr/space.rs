@@ -89,6 +89,11 @@ impl Space {
         self.free.len()
     }
 
+    /// Whether any claim can get `ip` now.
+    pub fn is_free(&self, ip: IpAddr) -> bool {
+        self.free.contains(ip)
+    }
+
     /// The ranges that any claim can get addresses of now, in order.
     pub fn free_ranges(&self) -> impl Iterator<Item = Range> {
         self.free.ranges()

@@ -26,6 +26,17 @@ pub enum Kind {
     Cluster,
 }
 
+impl Family {
+    /// The other one.
+    #[must_use]
+    pub fn other(self) -> Self {
+        match self {
+            Self::Metal3 => Self::Capi,
+            Self::Capi => Self::Metal3,
+        }
+    }
+}
+
 impl Kind {
     /// The name that the kind has in manifests.
     pub fn name(self) -> &'static str {
@@ -61,15 +72,52 @@ impl Kind {
 
     /// Where the API server serves the kind, in the version that this project prefers.
     pub fn resource(self) -> Resource {
+        self.resource_in(CapiVersion::default())
+    }
+
+    /// Where the API server serves the kind; `capi` is the version of Cluster API's kinds, and of no other.
+    pub fn resource_in(self, capi: CapiVersion) -> Resource {
         let (version, plural) = match self {
             Self::Pool => (names::VERSION, "ippools"),
             Self::Claim(Family::Metal3) => (names::VERSION, "ipclaims"),
             Self::Address(Family::Metal3) => (names::VERSION, "ipaddresses"),
-            Self::Claim(Family::Capi) => ("v1beta2", "ipaddressclaims"),
-            Self::Address(Family::Capi) => ("v1beta2", "ipaddresses"),
-            Self::Cluster => ("v1beta2", "clusters"),
+            Self::Claim(Family::Capi) => (capi.name(), "ipaddressclaims"),
+            Self::Address(Family::Capi) => (capi.name(), "ipaddresses"),
+            Self::Cluster => (capi.name(), "clusters"),
         };
         Resource { group: self.group(), version: Cow::Borrowed(version), kind: self.name(), plural }
+    }
+
+    /// The versions in which the API server may serve the kind, the preferred one first.
+    pub fn versions(self) -> &'static [CapiVersion] {
+        match self {
+            Self::Claim(Family::Capi) | Self::Address(Family::Capi) | Self::Cluster => {
+                &[CapiVersion::V1Beta2, CapiVersion::V1Beta1]
+            }
+            Self::Pool | Self::Claim(Family::Metal3) | Self::Address(Family::Metal3) => {
+                &[CapiVersion::V1Beta2]
+            }
+        }
+    }
+}
+
+/// A version of Cluster API's kinds. They differ in the form of conditions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum CapiVersion {
+    /// `v1beta2`; conditions as everywhere in Kubernetes.
+    #[default]
+    V1Beta2,
+    /// `v1beta1`; conditions of Cluster API's own, with a severity.
+    V1Beta1,
+}
+
+impl CapiVersion {
+    /// The name in URLs and in `apiVersion`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::V1Beta2 => "v1beta2",
+            Self::V1Beta1 => "v1beta1",
+        }
     }
 }
 

@@ -48,6 +48,14 @@ pub enum Change {
         /// What is read.
         target: Target,
     },
+    /// Read the metadata of the objects of a kind in a namespace, from the quorum. Not a change, but what one may have
+    /// to be preceded by.
+    Survey {
+        /// Any object of the kind and namespace; its name does not matter.
+        target: Target,
+        /// The most objects that are listed; a longer list says that it goes on.
+        limit: usize,
+    },
 }
 
 /// One operation of a JSON patch (RFC 6902).
@@ -118,7 +126,8 @@ impl Change {
             Self::Create { target, .. }
             | Self::Patch { target, .. }
             | Self::Delete { target, .. }
-            | Self::Read { target } => target,
+            | Self::Read { target }
+            | Self::Survey { target, .. } => target,
         }
     }
 
@@ -137,13 +146,23 @@ impl Change {
                 (Method::DELETE, target.path(), "application/json", delete_options(uid.as_deref(), dry_run))
             }
             Self::Read { target } => (Method::GET, target.path(), "application/json", Value::Null),
+            Self::Survey { target, limit } => (
+                Method::GET,
+                format!("{}?limit={limit}", target.collection()),
+                "application/json",
+                Value::Null,
+            ),
+        };
+        let accept = match self {
+            Self::Survey { .. } => "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1",
+            _ => "application/json",
         };
         let body = if body.is_null() { Vec::new() } else { body.to_string().into_bytes() };
         Request::builder()
             .method(method)
             .uri(uri)
             .header(http::header::CONTENT_TYPE, content)
-            .header(http::header::ACCEPT, "application/json")
+            .header(http::header::ACCEPT, accept)
             .body(body)
     }
 }
@@ -231,6 +250,16 @@ mod tests {
         let body: Value = serde_json::from_str(&body).unwrap();
         assert_eq!(body["preconditions"], json!({"uid": "u"}));
         assert_eq!(body["dryRun"], json!(["All"]));
+    }
+
+    #[test]
+    fn a_survey_asks_the_quorum_for_metadata_only() {
+        let change = Change::Survey { target: claim(), limit: 7 };
+        let request = change.request("me", DryRun::No).unwrap();
+        assert_eq!(request.uri(), "/apis/ipam.metal3.io/v1alpha1/namespaces/ns/ipclaims?limit=7");
+        let accept = request.headers()[http::header::ACCEPT].to_str().unwrap();
+        assert!(accept.starts_with("application/json;as=PartialObjectMetadataList;"), "{accept}");
+        assert!(request.body().is_empty());
     }
 
     #[test]

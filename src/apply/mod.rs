@@ -3,8 +3,10 @@
 //! Nothing else in the workspace writes to the API server. Behaviour does not belong here: which change is due is
 //! decided by the ledger, or by a plan that a person agreed to.
 
+mod body;
 mod change;
 mod connect;
+mod outcome;
 mod reply;
 mod write;
 
@@ -15,8 +17,9 @@ use kube::Client;
 
 pub use change::{Change, DryRun, PatchOp, Target, pointer_token};
 pub use connect::connect;
+pub use outcome::outcome;
 pub use reply::Reply;
-pub use write::{change, outcome};
+pub use write::change;
 
 /// Carries out changes in the name of one field manager.
 #[derive(Clone)]

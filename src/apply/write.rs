@@ -1,90 +1,46 @@
-//! The ledger's writes as changes, and the API server's replies as outcomes.
+//! The ledger's writes as changes.
 
-use std::collections::BTreeMap;
-use std::net::IpAddr;
-
-use k8s_openapi::api::core::v1::ObjectReference;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use serde_json::{Map, Value, json};
 
-use super::{Change, PatchOp, Reply, Target, pointer_token};
-use crate::api::{
-    CLAIM_UID_ANNOTATION, Family, IPAddress, IPAddressSpec, IPClaim, IPClaimStatus, IPPool, Kind,
-};
-use crate::ledger::{
-    Act, Address, Adoption, Claim, Dress, Id, NewAddress, NewOwner, Outcome, Place, Pool, Seen, Shown, Uid,
-    Write, time,
-};
+use super::{Change, PatchOp, Target, body, pointer_token};
+use crate::api::{CLAIM_UID_ANNOTATION, CapiVersion, Kind};
+use crate::ledger::{Act, Adoption, Dress, Id, NewOwner, Place, Shown, Uid, Write};
 
-/// The change that a write is.
-pub fn change(write: &Write) -> Change {
-    let subject = target(&write.subject);
-    let patch = |subresource, ops| Change::Patch { target: subject.clone(), subresource, ops };
+/// The change that a write is; `capi` is the version in which Cluster API's kinds are served.
+pub fn change(write: &Write, capi: CapiVersion) -> Change {
+    let target = |id: &Id| target(id, capi);
+    let patch = |id: &Id, ops| Change::Patch { target: target(id), subresource: None, ops };
+    let patch_status =
+        |ops| Change::Patch { target: target(&write.subject), subresource: Some("status"), ops };
     match &write.act {
-        Act::Protect { append } => patch(None, protect(write, *append)),
-        Act::Take(new) => Change::Create { target: target(&new.id), object: object(new) },
-        Act::Adopt(adoption) => {
-            Change::Patch { target: target(&adoption.address), subresource: None, ops: adopt(adoption) }
-        }
-        Act::Publish { version, status } => patch(Some("status"), publish(&write.uid, *version, status)),
+        Act::Protect { append } => patch(&write.subject, protect(write, *append)),
+        Act::Take(new) => Change::Create { target: target(&new.id), object: body::address(new, capi) },
+        Act::Adopt(adoption) => patch(&adoption.address, adopt(adoption, capi)),
+        Act::Publish { version, status } => patch_status(publish(write, *version, status, capi)),
         Act::Delete { address, uid } => {
             Change::Delete { target: target(address), uid: Some(uid.to_string()) }
         }
-        Act::Strip { object, uid, at } => {
-            Change::Patch { target: target(object), subresource: None, ops: strip(object, uid, *at) }
-        }
-        Act::Dress(lacking) => patch(None, dress(write, lacking)),
+        Act::Strip { object, uid, at } => patch(object, strip(object, uid, *at)),
+        Act::Dress(lacking) => patch(&write.subject, dress(write, lacking)),
         Act::PoolStatus(status) => {
-            patch(Some("status"), vec![PatchOp::test_uid(&write.uid), PatchOp::add("/status", json!(status))])
+            patch_status(vec![PatchOp::test_uid(&write.uid), PatchOp::add("/status", json!(status))])
+        }
+        Act::Survey { kind } => {
+            Change::Survey { target: target(&write.subject.beside(*kind, &"".into())), limit: SURVEYED }
         }
         Act::Look { object, .. } => Change::Read { target: target(object) },
     }
 }
 
-/// What became of a write, by the reply to its change.
-pub fn outcome(write: &Write, reply: Reply) -> Outcome {
-    match reply {
-        Reply::Object(object) => match seen(object_kind(write), *object) {
-            Ok(seen) => Outcome::Seen(seen),
-            Err(error) => Outcome::Unknown(format!("the object in the answer cannot be read: {error}")),
-        },
-        Reply::Deleted | Reply::NotFound => Outcome::Gone,
-        Reply::AlreadyExists => Outcome::Exists,
-        Reply::GuardFailed { message } => Outcome::GuardFailed(message),
-        Reply::Refused { message, .. } => Outcome::Refused(message),
-        Reply::NotNow { after, .. } => Outcome::NotNow(after),
-        Reply::Unknown { message } => Outcome::Unknown(message),
+/// The most names that are asked for at once.
+const SURVEYED: usize = 500;
+
+fn target(id: &Id, capi: CapiVersion) -> Target {
+    Target {
+        resource: id.kind.resource_in(capi),
+        namespace: id.namespace.to_string(),
+        name: id.name.to_string(),
     }
-}
-
-fn target(id: &Id) -> Target {
-    Target { resource: id.kind.resource(), namespace: id.namespace.to_string(), name: id.name.to_string() }
-}
-
-/// The kind of the object that answers a write.
-fn object_kind(write: &Write) -> Kind {
-    match &write.act {
-        Act::Take(new) => new.id.kind,
-        Act::Adopt(adoption) => adoption.address.kind,
-        Act::Delete { address, .. } => address.kind,
-        Act::Strip { object, .. } | Act::Look { object, .. } => object.kind,
-        Act::Protect { .. } | Act::Publish { .. } | Act::Dress(_) | Act::PoolStatus(_) => write.subject.kind,
-    }
-}
-
-fn seen(kind: Kind, object: Value) -> serde_json::Result<Seen> {
-    Ok(match kind {
-        Kind::Pool => Seen::Pool(Box::new(Pool::of(&serde_json::from_value::<IPPool>(object)?))),
-        Kind::Claim(Family::Metal3) => {
-            Seen::Claim(Box::new(Claim::of_metal3(&serde_json::from_value::<IPClaim>(object)?)))
-        }
-        Kind::Address(Family::Metal3) => {
-            Seen::Address(Box::new(Address::of_metal3(&serde_json::from_value::<IPAddress>(object)?)))
-        }
-        Kind::Claim(Family::Capi) | Kind::Address(Family::Capi) | Kind::Cluster => {
-            return Err(serde::de::Error::custom("nothing is written to that kind"));
-        }
-    })
 }
 
 /// Adds an element to a list of the metadata, which has to be made first if there is none.
@@ -131,66 +87,18 @@ fn strip(object: &Id, uid: &Uid, at: u16) -> Vec<PatchOp> {
     ]
 }
 
-fn publish(uid: &Uid, version: u64, status: &Shown) -> Vec<PatchOp> {
+fn publish(write: &Write, version: u64, status: &Shown, capi: CapiVersion) -> Vec<PatchOp> {
+    let status = body::status(write.subject.family(), status, capi);
     vec![
-        PatchOp::test_uid(uid),
+        PatchOp::test_uid(&write.uid),
         PatchOp::test("/metadata/resourceVersion", version.to_string()),
-        PatchOp::add("/status", json!(claim_status(status))),
+        PatchOp::add("/status", status),
     ]
 }
 
-fn claim_status(shown: &Shown) -> IPClaimStatus {
-    let reference =
-        |name: &str| ObjectReference { name: Some(name.to_owned()), ..ObjectReference::default() };
-    IPClaimStatus {
-        address: shown.address.as_deref().map(reference),
-        error_message: shown.error.as_deref().map(str::to_owned),
-        conditions: shown.ready.iter().map(ready).collect(),
-    }
-}
-
-fn ready(ready: &crate::ledger::Ready) -> Condition {
-    Condition {
-        type_: "Ready".into(),
-        status: if ready.is { "True" } else { "False" }.into(),
-        reason: ready.reason.to_string(),
-        message: ready.message.to_string(),
-        last_transition_time: time(ready.since),
-        observed_generation: None,
-    }
-}
-
-fn object(new: &NewAddress) -> Value {
-    let spec = IPAddressSpec {
-        pool: reference(&new.pool),
-        claim: reference(&new.claim),
-        address: new.ip.to_string(),
-        prefix: new.prefix.map(i32::from),
-        gateway: new.gateway.map(|ip| ip.to_string()),
-        dns_servers: new.dns.iter().map(IpAddr::to_string).collect(),
-    };
-    let annotations = BTreeMap::from([(CLAIM_UID_ANNOTATION, new.claim_uid.to_string())]);
-    let mut metadata = json!({
-        "annotations": annotations,
-        "finalizers": [new.id.kind.finalizer()],
-        "ownerReferences": [owner(&new.pool, &new.pool_uid), owner(&new.claim, &new.claim_uid)],
-    });
-    if !new.labels.is_empty() {
-        metadata["labels"] = json!(*new.labels);
-    }
-    json!({"metadata": metadata, "spec": spec})
-}
-
-fn reference(id: &Id) -> ObjectReference {
-    ObjectReference {
-        name: Some(id.name.to_string()),
-        namespace: Some(id.namespace.to_string()),
-        ..ObjectReference::default()
-    }
-}
-
-fn owner(id: &Id, uid: &Uid) -> Value {
-    owner_of(&id.kind.resource().api_version(), id.kind.name(), &id.name, uid)
+/// An owner reference to one of the objects that take part.
+pub(super) fn owner(id: &Id, uid: &Uid, capi: CapiVersion) -> Value {
+    owner_of(&id.kind.resource_in(capi).api_version(), id.kind.name(), &id.name, uid)
 }
 
 /// An owner reference that neither blocks the owner's deletion nor claims to control.
@@ -213,7 +121,7 @@ fn put_owner(place: Place, owner: Value) -> Vec<PatchOp> {
     }
 }
 
-fn adopt(adoption: &Adoption) -> Vec<PatchOp> {
+fn adopt(adoption: &Adoption, capi: CapiVersion) -> Vec<PatchOp> {
     let mut ops = vec![PatchOp::test_uid(&adoption.uid)];
     if let Some(exists) = adoption.finalizer {
         ops.extend(finalizer(adoption.address.kind, exists));
@@ -223,7 +131,7 @@ fn adopt(adoption: &Adoption) -> Vec<PatchOp> {
         ops.extend(set_members("/metadata/annotations", exists, std::iter::once(member)));
     }
     if let Some(place) = adoption.owner {
-        ops.extend(put_owner(place, owner(&adoption.claim, &adoption.claim_uid)));
+        ops.extend(put_owner(place, owner(&adoption.claim, &adoption.claim_uid, capi)));
     }
     ops
 }

@@ -20,7 +20,7 @@ use events::Events;
 pub use leader::{Leader, current_leader};
 use watch::{News, Watches};
 
-use crate::api::{Family, Kind};
+use crate::api::{CapiVersion, Family, Kind};
 use crate::apply::{self, Applier};
 use crate::ledger::{self, Id, Ledger, Outcome, Write};
 
@@ -39,8 +39,14 @@ pub struct Options {
 
 /// The kinds that are watched, in the order in which they are listed first: an address is known before the claim that
 /// it belongs to, and both before the pool.
-const KINDS: [Kind; 4] =
-    [Kind::Address(Family::Metal3), Kind::Claim(Family::Metal3), Kind::Pool, Kind::Cluster];
+const KINDS: [Kind; 6] = [
+    Kind::Address(Family::Metal3),
+    Kind::Address(Family::Capi),
+    Kind::Claim(Family::Metal3),
+    Kind::Claim(Family::Capi),
+    Kind::Pool,
+    Kind::Cluster,
+];
 
 /// How long one request may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
@@ -61,6 +67,8 @@ pub async fn run(client: Client, options: &Options, stop: impl Future<Output = (
         applier: Applier::new(client.clone(), "ipam-controller", REQUEST_TIMEOUT),
         events: Events::new(client),
         lists: BTreeMap::new(),
+        known: BTreeSet::new(),
+        capi: CapiVersion::default(),
         room: options.in_flight,
         ready: false,
     };
@@ -76,6 +84,10 @@ struct Controller {
     events: Events,
     /// Lists that are under way.
     lists: BTreeMap<Kind, BTreeSet<Id>>,
+    /// Kinds of which it is known which objects there are, or that they are not installed.
+    known: BTreeSet<Kind>,
+    /// The version in which Cluster API's claims and addresses are served.
+    capi: CapiVersion,
     room: usize,
     ready: bool,
 }
@@ -113,7 +125,7 @@ impl Controller {
             }
             let room = self.room.saturating_sub(under_way.len());
             for write in self.ledger.due(self.clock.now(), room, &mut self.rng) {
-                under_way.push(carry_out(self.applier.clone(), write));
+                under_way.push(carry_out(self.applier.clone(), write, self.capi));
             }
             self.events.publish(self.ledger.notices());
         }
@@ -134,13 +146,10 @@ impl Controller {
         self.ledger.outcome(write, outcome, self.clock.now(), &mut self.rng);
     }
 
-    /// Takes in one piece of news; true if a kind was listed for the first time.
+    /// Takes in one piece of news; true if it is known of a kind for the first time which objects there are.
     fn hear(&mut self, news: News) -> bool {
         match news {
-            News::Listing(kind) => {
-                self.ledger.listing(kind);
-                self.lists.insert(kind, BTreeSet::new());
-            }
+            News::Listing(kind, version) => self.listing(kind, version),
             News::Listed(seen) => {
                 if let Some(list) = self.lists.get_mut(&seen.id().kind) {
                     list.insert(seen.id().clone());
@@ -152,32 +161,61 @@ impl Controller {
                 return self.listed(kind, &list);
             }
             News::Seen(seen) => self.ledger.observe(seen),
-            News::Deleted(seen) => self.ledger.deleted(seen.id(), &seen.meta().uid.clone()),
-            News::NotServed(Kind::Cluster) => return self.listed(Kind::Cluster, &BTreeSet::new()),
-            News::NotServed(kind) => tracing::error!(
-                kind = kind.name(),
-                "the API server does not serve the kind; hint: install the CRDs with `kubectl apply -k config/crd`"
-            ),
+            News::Deleted(id, uid) => self.ledger.deleted(&id, &uid),
+            News::NotServed(kind) => return self.not_served(kind),
         }
         false
     }
 
-    fn listed(&mut self, kind: Kind, list: &BTreeSet<Id>) -> bool {
-        let first = !self.ledger.was_listed(kind);
-        self.ledger.relisted(kind, list);
-        if first {
-            tracing::info!(kind = kind.name(), objects = list.len(), "listed");
+    fn listing(&mut self, kind: Kind, version: CapiVersion) {
+        self.lists.insert(kind, BTreeSet::new());
+        if let Kind::Claim(Family::Capi) | Kind::Address(Family::Capi) = kind {
+            // The two come together: no claim is looked at while its family's addresses are not known.
+            self.capi = version;
+            self.ledger.serves(Kind::Address(Family::Capi));
+            self.ledger.serves(Kind::Claim(Family::Capi));
         }
+        self.ledger.serves(kind);
+        self.ledger.listing(kind);
+    }
+
+    /// The kinds of Cluster API may be missing; those of this project may not.
+    fn not_served(&mut self, kind: Kind) -> bool {
+        if kind.versions().len() < 2 {
+            tracing::error!(
+                kind = kind.name(),
+                "the API server does not serve the kind; hint: install the CRDs with `kubectl apply -k config/crd`"
+            );
+            return false;
+        }
+        let first = self.known.insert(kind);
+        if first || self.ledger.was_listed(kind) {
+            tracing::info!(kind = kind.name(), group = kind.group(), "not installed; served when it is");
+        }
+        self.ledger.serves_not(kind);
+        self.tell_readiness();
+        first
+    }
+
+    fn listed(&mut self, kind: Kind, list: &BTreeSet<Id>) -> bool {
+        if !self.ledger.was_listed(kind) {
+            tracing::info!(kind = kind.name(), group = kind.group(), objects = list.len(), "listed");
+        }
+        self.ledger.relisted(kind, list);
+        self.tell_readiness();
+        self.known.insert(kind)
+    }
+
+    fn tell_readiness(&mut self) {
         if self.ledger.is_ready() && !self.ready {
             self.ready = true;
             tracing::info!("ready: all kinds are listed, claims are served");
         }
-        first
     }
 }
 
-async fn carry_out(applier: Applier, write: Write) -> (Write, Outcome) {
-    let reply = applier.carry_out(&apply::change(&write)).await;
+async fn carry_out(applier: Applier, write: Write, capi: CapiVersion) -> (Write, Outcome) {
+    let reply = applier.carry_out(&apply::change(&write, capi)).await;
     let outcome = apply::outcome(&write, reply);
     (write, outcome)
 }
@@ -186,6 +224,8 @@ async fn carry_out(applier: Applier, write: Write) -> (Write, Outcome) {
 fn brief(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Seen(seen) => format!("version {}", seen.meta().version),
+        Outcome::Names { names, complete: true } => format!("{} names", names.len()),
+        Outcome::Names { names, complete: false } => format!("{} names and more", names.len()),
         Outcome::Gone => "gone".into(),
         Outcome::Exists => "the name is taken".into(),
         Outcome::GuardFailed(why) | Outcome::Refused(why) | Outcome::Unknown(why) => why.clone(),

@@ -12,22 +12,25 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 
-use crate::api::{ClusterSpec, Family, IPAddress, IPAddressSpec, IPClaim, IPPool, Kind, Resource};
-use crate::ledger::{Address, Claim, Cluster, Pool, Seen};
+use crate::api::{
+    CapiAddressSpec, CapiVersion, ClusterSpec, Family, IPAddress, IPAddressClaimSpec, IPAddressClaimStatus,
+    IPAddressSpec, IPClaim, IPPool, Kind,
+};
+use crate::ledger::{Address, Claim, Cluster, Id, Pool, Seen, Uid, identity};
 
 /// What a watch has to say.
 #[derive(Debug)]
 pub(super) enum News {
-    /// A complete list of the kind is about to be asked for.
-    Listing(Kind),
+    /// A complete list of the kind is about to be asked for; Cluster API's kinds in this version.
+    Listing(Kind, CapiVersion),
     /// A view of an object, from a list.
     Listed(Seen),
     /// The list was complete.
     ListDone(Kind),
     /// A view of an object.
     Seen(Seen),
-    /// An object is gone; its last view.
-    Deleted(Seen),
+    /// An object is gone.
+    Deleted(Id, Uid),
     /// The kind is not served.
     NotServed(Kind),
 }
@@ -50,10 +53,12 @@ impl Watches {
     /// Follows a kind for ever. Returns only when nobody listens any more.
     pub async fn follow(self, kind: Kind) {
         match kind {
-            Kind::Pool => self.follow_views(kind, pool).await,
-            Kind::Claim(_) => self.follow_views(kind, claim).await,
-            Kind::Address(_) => self.follow_views(kind, address).await,
-            Kind::Cluster => self.follow_views(kind, cluster).await,
+            Kind::Pool => self.follow_views(kind, |view, _| Some(pool(view))).await,
+            Kind::Claim(Family::Metal3) => self.follow_views(kind, |view, _| Some(claim(view))).await,
+            Kind::Claim(Family::Capi) => self.follow_views(kind, |view, _| capi_claim(&view)).await,
+            Kind::Address(Family::Metal3) => self.follow_views(kind, |view, _| Some(address(view))).await,
+            Kind::Address(Family::Capi) => self.follow_views(kind, |view, _| Some(capi_address(&view))).await,
+            Kind::Cluster => self.follow_views(kind, |view, version| Some(cluster(&view, version))).await,
         }
     }
 
@@ -61,30 +66,29 @@ impl Watches {
     where
         S: DeserializeOwned + Default + Clone + Debug + Send + 'static,
         T: DeserializeOwned + Clone + Debug + Send + 'static,
-        F: Fn(View<S, T>, &Resource) -> Seen,
+        F: Fn(View<S, T>, CapiVersion) -> Option<Seen>,
     {
-        for resource in versions(kind).iter().cycle() {
-            let served = self.follow_version(kind, resource, &read).await;
-            if self.news.is_closed() {
-                return;
-            }
-            if !served {
-                tracing::debug!(kind = kind.name(), version = %resource.version, "the kind is not served");
-                if self.news.send(News::NotServed(kind)).await.is_err() {
+        while !self.news.is_closed() {
+            for &version in kind.versions() {
+                if self.follow_version(kind, version, &read).await == Served::Yes {
                     return;
                 }
+            }
+            if self.news.send(News::NotServed(kind)).await.is_err() {
+                return;
             }
             tokio::time::sleep(LOOK_AGAIN).await;
         }
     }
 
-    /// Follows one version of a kind until it turns out that it is not served: then `false`.
-    async fn follow_version<S, T, F>(&self, kind: Kind, resource: &Resource, read: &F) -> bool
+    /// Follows one version of a kind until it turns out that it is not served, or nobody listens any more.
+    async fn follow_version<S, T, F>(&self, kind: Kind, version: CapiVersion, read: &F) -> Served
     where
         S: DeserializeOwned + Default + Clone + Debug + Send + 'static,
         T: DeserializeOwned + Clone + Debug + Send + 'static,
-        F: Fn(View<S, T>, &Resource) -> Seen,
+        F: Fn(View<S, T>, CapiVersion) -> Option<Seen>,
     {
+        let resource = kind.resource_in(version);
         let description = ApiResource {
             group: resource.group.to_owned(),
             version: resource.version.to_string(),
@@ -101,22 +105,27 @@ impl Watches {
         loop {
             let event = match events.try_next().await {
                 Ok(Some(event)) => event,
-                Ok(None) => return true,
-                Err(error) if is_not_served(&error) => return false,
+                Ok(None) => return Served::Yes,
+                Err(error) if is_not_served(&error) => return Served::No,
                 Err(error) => {
                     tracing::warn!(kind = kind.name(), error = %error, "the watch failed and is started again");
                     continue;
                 }
             };
             let news = match event {
-                watcher::Event::Init => News::Listing(kind),
-                watcher::Event::InitApply(view) => News::Listed(read(view, resource)),
-                watcher::Event::InitDone => News::ListDone(kind),
-                watcher::Event::Apply(view) => News::Seen(read(view, resource)),
-                watcher::Event::Delete(view) => News::Deleted(read(view, resource)),
+                watcher::Event::Init => Some(News::Listing(kind, version)),
+                watcher::Event::InitApply(view) => read(view, version).map(News::Listed),
+                watcher::Event::InitDone => Some(News::ListDone(kind)),
+                watcher::Event::Apply(view) => read(view, version).map(News::Seen),
+                watcher::Event::Delete(view) => {
+                    let (id, uid) = identity(kind, &view.metadata);
+                    Some(News::Deleted(id, uid))
+                }
             };
-            if self.news.send(news).await.is_err() {
-                return true;
+            if let Some(news) = news
+                && self.news.send(news).await.is_err()
+            {
+                return Served::Yes;
             }
         }
     }
@@ -132,14 +141,11 @@ impl Watches {
     }
 }
 
-/// The versions in which a kind may be served, the preferred one first.
-fn versions(kind: Kind) -> Vec<Resource> {
-    let preferred = kind.resource();
-    let older = Resource { version: "v1beta1".into(), ..preferred.clone() };
-    match kind {
-        Kind::Cluster | Kind::Claim(Family::Capi) | Kind::Address(Family::Capi) => vec![preferred, older],
-        Kind::Pool | Kind::Claim(Family::Metal3) | Kind::Address(Family::Metal3) => vec![preferred],
-    }
+/// Whether the API server knows a version of a kind.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Served {
+    Yes,
+    No,
 }
 
 fn is_not_served(error: &watcher::Error) -> bool {
@@ -152,24 +158,33 @@ fn is_not_served(error: &watcher::Error) -> bool {
     matches!(cause, kube::Error::Api(status) if status.code == 404)
 }
 
-fn pool(view: View<crate::api::IPPoolSpec, crate::api::IPPoolStatus>, _: &Resource) -> Seen {
+fn pool(view: View<crate::api::IPPoolSpec, crate::api::IPPoolStatus>) -> Seen {
     let View { metadata, spec, status } = view;
     Seen::Pool(Box::new(Pool::of(&IPPool { metadata, spec, status })))
 }
 
-fn claim(view: View<crate::api::IPClaimSpec, crate::api::IPClaimStatus>, _: &Resource) -> Seen {
+fn claim(view: View<crate::api::IPClaimSpec, crate::api::IPClaimStatus>) -> Seen {
     let View { metadata, spec, status } = view;
     Seen::Claim(Box::new(Claim::of_metal3(&IPClaim { metadata, spec, status })))
 }
 
-fn address(view: View<IPAddressSpec, NoStatus>, _: &Resource) -> Seen {
+fn capi_claim(view: &View<IPAddressClaimSpec, IPAddressClaimStatus>) -> Option<Seen> {
+    let claim = Claim::of_capi(&view.metadata, &view.spec, view.status.as_ref())?;
+    Some(Seen::Claim(Box::new(claim)))
+}
+
+fn address(view: View<IPAddressSpec, NoStatus>) -> Seen {
     let View { metadata, spec, .. } = view;
     Seen::Address(Box::new(Address::of_metal3(&IPAddress { metadata, spec })))
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "one form for the readers of all kinds")]
-fn cluster(view: View<ClusterSpec, NoStatus>, resource: &Resource) -> Seen {
-    Seen::Cluster(Box::new(Cluster::of(&view.metadata, &view.spec, &resource.api_version())))
+fn capi_address(view: &View<CapiAddressSpec, NoStatus>) -> Seen {
+    Seen::Address(Box::new(Address::of_capi(&view.metadata, &view.spec)))
+}
+
+fn cluster(view: &View<ClusterSpec, NoStatus>, version: CapiVersion) -> Seen {
+    let api_version = Kind::Cluster.resource_in(version).api_version();
+    Seen::Cluster(Box::new(Cluster::of(&view.metadata, &view.spec, &api_version)))
 }
 
 /// An object as far as it is read. What is missing takes its default: one object that was stored before a field was

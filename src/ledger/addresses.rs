@@ -34,7 +34,7 @@ enum Orphan {
 enum Owner {
     /// A claim's, which sees to it.
     Claim,
-    /// A person's, who made it by hand: it holds its address and is left alone.
+    /// A person's, who made it by hand, or another provider's: it holds its address and is left alone.
     Person,
     /// Nobody's any more.
     Nobody,
@@ -219,7 +219,9 @@ impl Ledger {
                     entry.orphan = Orphan::Confirmed;
                 }
             }
-            Outcome::Seen(_) | Outcome::Gone | Outcome::Exists => entry.retry.succeeded(),
+            Outcome::Seen(_) | Outcome::Names { .. } | Outcome::Gone | Outcome::Exists => {
+                entry.retry.succeeded();
+            }
             Outcome::NotNow(wish) => entry.retry.failed(now.elapsed, *wish, rng),
             Outcome::GuardFailed(_) | Outcome::Refused(_) | Outcome::Unknown(_) => {
                 entry.unsure = true;
@@ -230,6 +232,9 @@ impl Ledger {
 
     /// Whose business an address is: a claim's only if it is that very claim, by UID where one is known.
     fn owner(&self, address: &Address) -> Owner {
+        if address.is_foreign() {
+            return Owner::Person;
+        }
         let claim = address.claim_id();
         if self.claims.get(&claim).is_some_and(|entry| entry.has(address)) {
             return Owner::Claim;

@@ -45,6 +45,7 @@ use names::Names;
 use rand::Rng;
 
 use crate::api::{Family, Kind};
+pub use read::identity;
 pub use seen::*;
 pub use status::{fingerprint, time};
 pub use uid::Uid;
@@ -102,6 +103,8 @@ pub struct Ledger {
     locks: BTreeSet<(Id, Id)>,
     /// Books that an address object of another pool blocks an address of, by that object.
     blocks: BTreeMap<Id, BTreeSet<Id>>,
+    /// Lists of names that are under way before publications.
+    surveys: claims::Surveys,
     graveyard: Graveyard,
     /// Objects confirmed since the kind's list began, while it is under way.
     fresh: BTreeMap<Kind, BTreeSet<Id>>,
@@ -141,6 +144,7 @@ impl Ledger {
             strays: BTreeMap::new(),
             locks: BTreeSet::new(),
             blocks: BTreeMap::new(),
+            surveys: claims::Surveys::default(),
             graveyard: Graveyard::default(),
             fresh: BTreeMap::new(),
             listed: BTreeSet::new(),
@@ -238,12 +242,18 @@ impl Ledger {
         self.listed.contains(&kind)
     }
 
-    /// Waits for a list of `kind` too, or no longer: kinds come and go with their definitions.
-    pub fn await_kind(&mut self, kind: Kind, awaited: bool) {
-        if awaited {
-            self.awaited.insert(kind);
-        } else {
-            self.awaited.remove(&kind);
+    /// The API server serves `kind`: nothing is decided before it was listed.
+    pub fn serves(&mut self, kind: Kind) {
+        self.awaited.insert(kind);
+    }
+
+    /// The API server does not serve `kind`, or no longer: there are no objects of it.
+    pub fn serves_not(&mut self, kind: Kind) {
+        self.awaited.remove(&kind);
+        if self.listed.contains(&kind) {
+            self.listing(kind);
+            self.relisted(kind, &BTreeSet::new());
+            self.listed.remove(&kind);
         }
     }
 
@@ -287,6 +297,7 @@ impl Ledger {
         if current {
             self.landed(write, &outcome, now, rng);
         }
+        self.surveyed(write, &outcome);
         match outcome {
             Outcome::Seen(seen) => {
                 let id = seen.id().clone();
@@ -303,7 +314,8 @@ impl Ledger {
                     self.gone(&id, &uid);
                 }
             }
-            Outcome::Exists
+            Outcome::Names { .. }
+            | Outcome::Exists
             | Outcome::GuardFailed(_)
             | Outcome::Refused(_)
             | Outcome::NotNow(_)
@@ -414,7 +426,7 @@ impl Write {
             Act::Strip { object, uid, .. } => Some((object.clone(), uid.clone())),
             Act::Look { object, known } => Some((object.clone(), known.clone()?)),
             // No namespace, or no such kind: says nothing of any object.
-            Act::Take(_) => None,
+            Act::Take(_) | Act::Survey { .. } => None,
         }
     }
 }

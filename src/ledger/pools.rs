@@ -189,7 +189,7 @@ impl Ledger {
         let is_status = matches!(write.act, Act::PoolStatus(_));
         match outcome {
             Outcome::Seen(_) if matches!(write.act, Act::Look { .. }) => chore.unsure = false,
-            Outcome::Seen(_) => chore.retry.succeeded(),
+            Outcome::Seen(_) | Outcome::Names { .. } => chore.retry.succeeded(),
             Outcome::Gone => chore.unsure = false,
             Outcome::NotNow(wish) => chore.retry.failed(now.elapsed, *wish, rng),
             Outcome::Exists | Outcome::GuardFailed(_) | Outcome::Refused(_) | Outcome::Unknown(_) => {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
+use serde_json::{Value, json};
 
 use super::seen::{
     Address, Claim, ClaimOwner, Cluster, ClusterOwner, Finalizers, Id, Meta, Parts, Pool, PoolStatusSeen,
@@ -13,9 +14,9 @@ use super::seen::{
 use super::{Uid, fingerprint};
 use crate::addr::parse_ip;
 use crate::api::{
-    CLAIM_UID_ANNOTATION, CLUSTER_GROUP, CLUSTER_NAME_LABEL, ClusterSpec, Family, IPAddress, IPClaim,
-    IPClaimStatus, IPPool, Kind, PAUSED_ANNOTATION, PROVIDER, PROVIDER_LABEL, PoolRules,
-    REQUESTED_IP_ANNOTATION,
+    CLAIM_UID_ANNOTATION, CLUSTER_GROUP, CLUSTER_NAME_LABEL, CapiAddressSpec, ClusterSpec, Family, IPAddress,
+    IPAddressClaimSpec, IPAddressClaimStatus, IPClaim, IPClaimStatus, IPPool, Kind, PAUSED_ANNOTATION,
+    PROVIDER, PROVIDER_LABEL, PoolRules, REQUESTED_IP_ANNOTATION,
 };
 
 impl Claim {
@@ -25,16 +26,44 @@ impl Claim {
         let id = id(Kind::Claim(Family::Metal3), meta);
         let pool = &claim.spec.pool;
         let elsewhere = pool.namespace.as_deref().filter(|namespace| **namespace != *id.namespace);
+        Self {
+            pool: pool.name.as_deref().unwrap_or_default().into(),
+            elsewhere: elsewhere.filter(|namespace| !namespace.is_empty()).map(Text::from),
+            shown: claim.status.as_ref().map(Shown::of_metal3).unwrap_or_default(),
+            ..Self::with(id, meta)
+        }
+    }
+
+    /// What is seen of an `IPAddressClaim`, if it is ours: it asks for a pool of this project, or it once did and we
+    /// still hold it.
+    pub fn of_capi(
+        meta: &ObjectMeta,
+        spec: &IPAddressClaimSpec,
+        status: Option<&IPAddressClaimStatus>,
+    ) -> Option<Self> {
+        let claim = Self::with(id(Kind::Claim(Family::Capi), meta), meta);
+        let pool = spec.pool_ref.ours();
+        (pool.is_some() || claim.meta.finalizers.ours.is_some()).then(|| Self {
+            pool: pool.unwrap_or_default().into(),
+            foreign: pool.is_none(),
+            shown: status.map(Shown::of_capi).unwrap_or_default(),
+            ..claim
+        })
+    }
+
+    /// What both families have.
+    fn with(id: Id, meta: &ObjectMeta) -> Self {
         let requested = annotation(meta, REQUESTED_IP_ANNOTATION).filter(|text| !text.is_empty());
         Self {
             meta: read_meta(id.kind, meta),
             created: meta.creation_timestamp.as_ref().map_or(0, |time| time.0.as_second()),
-            pool: pool.name.as_deref().unwrap_or_default().into(),
-            elsewhere: elsewhere.filter(|namespace| !namespace.is_empty()).map(Text::from),
+            pool: Text::from(""),
+            elsewhere: None,
             requested: requested.map(Text::from),
             paused: annotation(meta, PAUSED_ANNOTATION).is_some(),
+            foreign: false,
             labels: Arc::new(meta.labels.clone().unwrap_or_default()),
-            shown: claim.status.as_ref().map(Shown::of_metal3).unwrap_or_default(),
+            shown: Shown::default(),
             id,
         }
     }
@@ -42,20 +71,47 @@ impl Claim {
 
 impl Shown {
     fn of_metal3(status: &IPClaimStatus) -> Self {
-        let ready = status.conditions.iter().find(|condition| condition.type_ == "Ready");
         let name = status.address.as_ref().and_then(|address| address.name.as_deref());
+        let conditions = status.conditions.iter().map(|condition| json!(condition)).collect();
+        Self {
+            error: status.error_message.as_deref().filter(|error| !error.is_empty()).map(Text::from),
+            ..Self::with(name, conditions)
+        }
+    }
+
+    fn of_capi(status: &IPAddressClaimStatus) -> Self {
+        let name = status.address_ref.as_ref().map(|address| address.name.as_str());
+        Self::with(name, status.conditions.clone())
+    }
+
+    /// What both families have.
+    fn with(name: Option<&str>, mut conditions: Vec<Value>) -> Self {
+        let at = conditions.iter().position(|condition| condition["type"] == READY);
+        let ready = at.map(|at| Ready::of(&conditions.remove(at)));
         Self {
             address: name.filter(|name| !name.is_empty()).map(Text::from),
-            error: status.error_message.as_deref().filter(|error| !error.is_empty()).map(Text::from),
-            ready: ready.map(|condition| Ready {
-                is: condition.status == "True",
-                reason: condition.reason.as_str().into(),
-                message: condition.message.as_str().into(),
-                since: condition.last_transition_time.0.as_second(),
-            }),
+            error: None,
+            ready,
+            others: (!conditions.is_empty()).then(|| Arc::new(conditions)),
         }
     }
 }
+
+impl Ready {
+    /// A condition in whatever form.
+    fn of(condition: &Value) -> Self {
+        let text = |member: &str| condition[member].as_str().unwrap_or_default();
+        let since = text("lastTransitionTime").parse().map_or(0, |time: jiff::Timestamp| time.as_second());
+        Self {
+            is: text("status") == "True",
+            reason: text("reason").into(),
+            message: text("message").into(),
+            since,
+        }
+    }
+}
+
+const READY: &str = "Ready";
 
 impl Address {
     /// What is seen of an `IPAddress` of `ipam.metal3.io`.
@@ -64,10 +120,34 @@ impl Address {
         let id = id(Kind::Address(Family::Metal3), meta);
         let name = |reference: &ObjectReference| Text::from(reference.name.as_deref().unwrap_or_default());
         Self {
-            meta: read_meta(id.kind, meta),
             ip: parse_ip(&address.spec.address).ok(),
             pool: name(&address.spec.pool),
             claim: name(&address.spec.claim),
+            ..Self::with(id, meta)
+        }
+    }
+
+    /// What is seen of an `IPAddress` of Cluster API. Of another provider's, only that it is there.
+    pub fn of_capi(meta: &ObjectMeta, spec: &CapiAddressSpec) -> Self {
+        let address = Self::with(id(Kind::Address(Family::Capi), meta), meta);
+        match spec.pool_ref.ours() {
+            Some(pool) => Self {
+                ip: parse_ip(&spec.address).ok(),
+                pool: pool.into(),
+                claim: spec.claim_ref.name.as_str().into(),
+                ..address
+            },
+            None => Self { owner: None, annotated: None, ..address },
+        }
+    }
+
+    /// What both families have.
+    fn with(id: Id, meta: &ObjectMeta) -> Self {
+        Self {
+            meta: read_meta(id.kind, meta),
+            ip: None,
+            pool: Text::from(""),
+            claim: Text::from(""),
             owner: claim_owner(meta, id.family()),
             annotated: annotation(meta, CLAIM_UID_ANNOTATION).map(Uid::new),
             has: parts(meta),
@@ -120,8 +200,13 @@ fn read_status(status: &crate::api::IPPoolStatus) -> PoolStatusSeen {
     }
 }
 
+/// Which object of this kind it is.
+pub fn identity(kind: Kind, meta: &ObjectMeta) -> (Id, Uid) {
+    (id(kind, meta), Uid::new(meta.uid.as_deref().unwrap_or_default()))
+}
+
 /// The identity of an object of this kind.
-pub(crate) fn id(kind: Kind, meta: &ObjectMeta) -> Id {
+fn id(kind: Kind, meta: &ObjectMeta) -> Id {
     let text = |value: &Option<String>| Text::from(value.as_deref().unwrap_or_default());
     Id { kind, namespace: text(&meta.namespace), name: text(&meta.name) }
 }

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use serde_json::Value;
 
 use super::Uid;
 use crate::api::{Family, Kind, PoolRules};
@@ -106,6 +107,8 @@ pub struct Claim {
     pub requested: Option<Text>,
     /// It is paused by annotation.
     pub paused: bool,
+    /// It asks another provider for its address, and carries our finalizer nevertheless.
+    pub foreign: bool,
     /// Its labels, which its address gets too.
     pub labels: Labels,
     /// Its status.
@@ -133,6 +136,8 @@ pub struct Shown {
     pub error: Option<Text>,
     /// The `Ready` condition.
     pub ready: Option<Ready>,
+    /// Conditions of others, as they stand; none where there are none.
+    pub others: Option<Arc<Vec<Value>>>,
 }
 
 /// A `Ready` condition.
@@ -157,7 +162,7 @@ pub struct Address {
     pub meta: Meta,
     /// The address, unless what stands there is none.
     pub ip: Option<IpAddr>,
-    /// Name of its pool.
+    /// Name of its pool; empty if it is another provider's, and nothing but its name matters.
     pub pool: Text,
     /// Name of its claim, of the same family.
     pub claim: Text,
@@ -170,6 +175,11 @@ pub struct Address {
 }
 
 impl Address {
+    /// It is another provider's: it occupies its name, and is never written.
+    pub fn is_foreign(&self) -> bool {
+        self.pool.is_empty()
+    }
+
     /// UID of its claim: the owner reference's, which `clusterctl move` rewrites, else the annotation's, which the
     /// garbage collector leaves alone.
     pub fn claim_uid(&self) -> Option<&Uid> {

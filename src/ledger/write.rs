@@ -1,13 +1,13 @@
 //! The writes that are due, as values, and what can become of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
 use super::seen::{Id, Labels, Seen, Text};
 use super::{Shown, Uid};
-use crate::api::IPPoolStatus;
+use crate::api::{IPPoolStatus, Kind};
 
 /// A write that is due, and on whose behalf.
 #[derive(Clone, Debug, PartialEq)]
@@ -62,6 +62,12 @@ pub enum Act {
     Dress(Box<Dress>),
     /// Set the subject's status, a pool's.
     PoolStatus(Box<IPPoolStatus>),
+    /// Read from the quorum which address objects of the other family there are in the subject's namespace: the fence
+    /// between a take and its publication, for every take that came before it.
+    Survey {
+        /// Their kind.
+        kind: Kind,
+    },
     /// Read an object from the quorum, since we cannot be sure of it.
     Look {
         /// The object.
@@ -82,6 +88,7 @@ impl fmt::Display for Act {
             Self::Strip { object, .. } => write!(f, "remove the finalizer of {object}"),
             Self::Dress(_) => f.write_str("set the pool's finalizer, labels and owner"),
             Self::PoolStatus(_) => f.write_str("set the pool's status"),
+            Self::Survey { kind } => write!(f, "list the names of every {} of {}", kind.name(), kind.group()),
             Self::Look { object, .. } => write!(f, "read {object}"),
         }
     }
@@ -173,6 +180,13 @@ pub enum Place {
 pub enum Outcome {
     /// It took effect, or the object was read; this is the object now.
     Seen(Seen),
+    /// The objects that were asked for have these names; `complete` if there are no others.
+    Names {
+        /// Their names.
+        names: BTreeSet<Text>,
+        /// The list ended with them.
+        complete: bool,
+    },
     /// The object does not exist, or no longer.
     Gone,
     /// The name is taken.

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use ipam::api::Kind;
-use ipam::ledger::{Act, Claim, Id, Outcome, Seen, Uid, Write};
+use ipam::api::{Family, Kind, address_name};
+use ipam::ledger::{Act, Address, Claim, Id, Outcome, Seen, Uid, Write};
 
 use crate::server::{Object, Server};
-use crate::world::publishes;
+use crate::world::{Whose, publishes};
 
 /// What the checks remember of the past.
 #[derive(Default)]
@@ -25,6 +25,8 @@ struct Published {
     pool: Id,
     ip: IpAddr,
     object: Uid,
+    /// Whoever published it had read the other family before.
+    fenced: bool,
 }
 
 type Verdict = Result<(), String>;
@@ -56,7 +58,13 @@ impl Check {
     }
 
     /// Judges a write by what the server holds at the moment it takes effect.
-    pub fn before(&self, server: &Server, write: &Write, late: bool) -> Verdict {
+    pub fn before(&self, server: &Server, write: &Write, whose: Whose) -> Verdict {
+        let late = !whose.alone;
+        if let Some((id, uid)) = touched(write)
+            && server.address(id).is_some_and(|address| address.is_foreign() && address.meta.uid == *uid)
+        {
+            return Err(format!("{id}, which is another provider's, is written"));
+        }
         if let (Some(shown), Act::Publish { version, .. }) = (publishes(&write.act), &write.act) {
             let claim = server.claim(&write.subject);
             // Any other is refused by its guard.
@@ -71,7 +79,7 @@ impl Check {
             return if excused { Ok(()) } else { self.publication(server, write, claim, &object) };
         }
         match &write.act {
-            Act::Take(new) if !late => {
+            Act::Take(new) if !late && server.is_served(new.id.kind) => {
                 let claim = server.claim(&new.claim).filter(|claim| claim.meta.uid == new.claim_uid);
                 let is_held = claim.is_some_and(|claim| claim.meta.finalizers.ours.is_some());
                 if !is_held && !self.meddled.contains(&new.claim_uid) {
@@ -131,7 +139,8 @@ impl Check {
     }
 
     /// Remembers what a write has brought about.
-    pub fn after(&mut self, server: &Server, write: &Write, outcome: &Outcome, late: bool) {
+    pub fn after(&mut self, server: &Server, write: &Write, outcome: &Outcome, whose: Whose) {
+        let late = !whose.alone;
         if let (Act::Take(_), Outcome::Seen(made), true) = (&write.act, outcome, late) {
             // Nobody could know of it when the claim was let go: it is swept, like what a person left behind.
             self.meddled.insert(made.meta().uid.clone());
@@ -140,24 +149,27 @@ impl Check {
             return;
         };
         let object = claim.address_id(&shown.address.clone().unwrap_or_default());
-        if late && self.removed.contains(&object) {
+        // The name of one that was made by hand does not say which address it was, once it is gone.
+        if self.removed.contains(&object) && (late || object.name.starts_with("hand-")) {
             return;
         }
         let Some(address) = server.address(&object) else { return };
         let Some(ip) = address.ip else { return };
-        let published = Published { pool: claim.pool_id(), ip, object: address.meta.uid.clone() };
+        let object = address.meta.uid.clone();
+        let published = Published { pool: claim.pool_id(), ip, object, fenced: whose.fences };
         self.published.insert(claim.meta.uid.clone(), published);
     }
 
     /// What holds at every moment.
     pub fn always(&mut self, server: &Server) -> Verdict {
-        let mut holders: BTreeMap<(&Id, IpAddr), &Claim> = BTreeMap::new();
+        let mut holders: BTreeMap<(&Id, IpAddr), (&Claim, &Published)> = BTreeMap::new();
         let mut alive = BTreeSet::new();
         for (_, claim) in server.claims() {
             let Some(published) = self.published.get(&claim.meta.uid) else { continue };
             alive.insert(claim.meta.uid.clone());
-            if let Some(other) = holders.insert((&published.pool, published.ip), claim) {
-                return Err(format!("{} and {} both publish {}", other.id, claim.id, published.ip));
+            let other = holders.insert((&published.pool, published.ip), (claim, published));
+            if let Some((other, before)) = other.filter(|(_, before)| is_ours_to_prevent(before, published)) {
+                return Err(format!("{} and {} both publish {}", other.id, claim.id, before.ip));
             }
         }
         self.published.retain(|uid, _| alive.contains(uid));
@@ -167,7 +179,8 @@ impl Check {
     /// What holds once nothing is left to do.
     pub fn at_the_end(server: &Server) -> Verdict {
         server.claims().try_for_each(|(object, claim)| claim_is_right(server, object, claim))?;
-        server.addresses().try_for_each(|(object, address)| {
+        let ours = |(_, address): &(&Object, &Address)| !address.is_foreign();
+        server.addresses().filter(ours).try_for_each(|(object, address)| {
             let id = &address.id;
             let claim = server.claim(&address.claim_id());
             let paused = is_paused(server, &address.pool_id());
@@ -186,6 +199,24 @@ impl Check {
             Ok(())
         })?;
         server.objects.keys().filter(|id| id.kind == Kind::Pool).try_for_each(|id| pool_is_right(server, id))
+    }
+}
+
+/// Whether the one of two publications that came later could have been known to be one too many. A controller that does
+/// not look for the other family's addresses cannot be kept from doubling one.
+fn is_ours_to_prevent(one: &Published, other: &Published) -> bool {
+    // UIDs of the model count up.
+    let later = if one.object < other.object { other } else { one };
+    later.fenced
+}
+
+/// The address object that a write is meant for.
+fn touched(write: &Write) -> Option<(&Id, &Uid)> {
+    match &write.act {
+        Act::Delete { address, uid } => Some((address, uid)),
+        Act::Adopt(adoption) => Some((&adoption.address, &adoption.uid)),
+        Act::Strip { object, uid, .. } => Some((object, uid)),
+        _ => None,
     }
 }
 
@@ -214,6 +245,10 @@ fn claim_is_right(server: &Server, object: &Object, claim: &Claim) -> Verdict {
     let (id, paused) = (&claim.id, claim.paused || is_paused(server, &claim.pool_id()));
     if paused {
         return Ok(());
+    }
+    if claim.foreign {
+        let held = claim.meta.finalizers.ours.is_some();
+        return if held { Err(format!("{id} is another provider's and held by us")) } else { Ok(()) };
     }
     if claim.meta.deleting {
         let foreign = object.finalizers.iter().any(|text| Some(text.as_str()) != id.kind.finalizer());
@@ -256,9 +291,10 @@ fn free(server: &Server, pool: &ipam::ledger::Pool) -> Vec<IpAddr> {
     all.filter(|&ip| space.by_choice(ip) && !is_held(server, pool, ip)).collect()
 }
 
-/// Whether an address is held: by an address object of the pool, by the name that it would need, or by who publishes it.
+/// Whether an address is not to be had: an address object of the pool holds it, or who publishes it does; or the name
+/// that it would need is another's, in whichever family.
 fn is_held(server: &Server, pool: &ipam::ledger::Pool, ip: IpAddr) -> bool {
-    let name = ipam::api::address_name(&pool.name_prefix, ip);
+    let name = address_name(&pool.name_prefix, ip);
     let published = |claim: &Claim| claim.shown.address.as_deref() == Some(name.as_str());
     server.addresses().any(|(_, address)| {
         (address.pool == pool.id.name && address.ip == Some(ip)) || *address.id.name == *name
@@ -293,11 +329,22 @@ fn pool_is_right(server: &Server, id: &Id) -> Verdict {
             Err(format!("{id} is being deleted and stays"))
         };
     }
-    let expected: BTreeMap<String, String> = addresses
-        .filter_map(|(_, address)| Some((address.claim.to_string(), address.ip?.to_string())))
-        .collect();
+    let mut expected: BTreeMap<String, BTreeSet<(Family, String)>> = BTreeMap::new();
+    for (_, address) in addresses {
+        if let Some(ip) = address.ip {
+            expected
+                .entry(address.claim.to_string())
+                .or_default()
+                .insert((address.id.family(), ip.to_string()));
+        }
+    }
     let shown = server.indexes.get(id).cloned().unwrap_or_default();
-    if shown.len() != expected.len() && shown != expected {
+    // Where claims of both families share a name, the IPClaim's address is shown.
+    let is_shown = |(claim, ips): (&String, &BTreeSet<(Family, String)>)| {
+        let family = ips.first().map(|(family, _)| *family);
+        ips.iter().any(|(of, ip)| Some(*of) == family && shown.get(claim) == Some(ip))
+    };
+    if shown.len() != expected.len() || !expected.iter().all(is_shown) {
         return Err(format!("{id} has indexes {shown:?}, and not {expected:?}"));
     }
     if pool.meta.finalizers.ours.is_none() {

@@ -5,6 +5,8 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "that is how a test fails")]
 
 mod check;
+mod controller;
+mod people;
 mod server;
 mod world;
 

@@ -1,6 +1,6 @@
 //! A model of the API server: objects, versions, finalizers, deletion, guards, and the log that watches are fed from.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use ipam::api::{Family, IPPoolSpec, Kind, PoolRules};
@@ -37,6 +37,8 @@ pub struct Server {
     pub indexes: BTreeMap<Id, BTreeMap<String, String>>,
     /// Writes that changed something.
     pub writes: u64,
+    /// Cluster API's kinds are not installed.
+    pub without_capi: bool,
 }
 
 /// A finalizer of somebody else.
@@ -133,8 +135,10 @@ impl Server {
     /// Carries out a write, all or nothing.
     pub fn carry_out(&mut self, write: &Write) -> Outcome {
         match &write.act {
+            Act::Take(new) if !self.is_served(new.id.kind) => Outcome::Gone,
             Act::Take(new) => self.take(new),
             Act::Look { object, .. } => self.show(object),
+            Act::Survey { kind } => self.names(*kind, write),
             Act::Delete { address, uid } => self.guarded(address, uid, |object| {
                 meta_mut(&mut object.seen).deleting = true;
                 true
@@ -228,6 +232,36 @@ impl Server {
         }
     }
 
+    pub fn is_served(&self, kind: Kind) -> bool {
+        let is_capi = matches!(kind, Kind::Claim(Family::Capi) | Kind::Address(Family::Capi));
+        !(is_capi && self.without_capi)
+    }
+
+    /// Cluster API's kinds are taken out of the server, and all their objects, which are returned, with them.
+    pub fn remove_capi(&mut self) -> Vec<Seen> {
+        self.without_capi = true;
+        let objects = self.objects.values().map(|object| object.seen.clone());
+        let objects: Vec<Seen> = objects.filter(|seen| !self.is_served(seen.id().kind)).collect();
+        for seen in &objects {
+            self.change(seen.id(), |object| {
+                meta_mut(&mut object.seen).deleting = true;
+                object.finalizers.clear();
+            });
+        }
+        objects
+    }
+
+    /// The names of a kind; long lists are cut off.
+    fn names(&self, kind: Kind, write: &Write) -> Outcome {
+        if !self.is_served(kind) {
+            return Outcome::Gone;
+        }
+        let in_namespace = |id: &&Id| id.kind == kind && id.namespace == write.subject.namespace;
+        let all = self.objects.keys().filter(in_namespace).map(|id| id.name.clone());
+        let names: BTreeSet<_> = all.clone().take(AT_ONCE).collect();
+        Outcome::Names { names, complete: all.count() <= AT_ONCE }
+    }
+
     fn show(&self, id: &Id) -> Outcome {
         self.objects.get(id).map_or(Outcome::Gone, |object| Outcome::Seen(object.seen.clone()))
     }
@@ -300,6 +334,15 @@ pub fn meta_mut(seen: &mut Seen) -> &mut Meta {
     }
 }
 
-/// The kinds of the model.
-pub const KINDS: [Kind; 4] =
-    [Kind::Address(Family::Metal3), Kind::Claim(Family::Metal3), Kind::Pool, Kind::Cluster];
+/// The kinds of the model, in the order in which they are listed first.
+pub const KINDS: [Kind; 6] = [
+    Kind::Address(Family::Metal3),
+    Kind::Address(Family::Capi),
+    Kind::Claim(Family::Metal3),
+    Kind::Claim(Family::Capi),
+    Kind::Pool,
+    Kind::Cluster,
+];
+
+/// The most names that the server lists at once: few, so that lists are cut off.
+const AT_ONCE: usize = 4;

@@ -1,0 +1,81 @@
+//! The API server's replies as outcomes of the ledger's writes.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::Reply;
+use crate::api::{Family, IPAddress, IPClaim, IPPool, Kind};
+use crate::ledger::{Act, Address, Claim, Outcome, Pool, Seen, Text, Write};
+
+/// What became of a write, by the reply to its change.
+pub fn outcome(write: &Write, reply: Reply) -> Outcome {
+    match reply {
+        Reply::Object(list) if matches!(write.act, Act::Survey { .. }) => names(&list),
+        Reply::Object(object) => match seen(object_kind(write), *object) {
+            Ok(Some(seen)) => Outcome::Seen(seen),
+            // There is one, and it is none of ours.
+            Ok(None) => Outcome::Gone,
+            Err(error) => Outcome::Unknown(format!("the object in the answer cannot be read: {error}")),
+        },
+        Reply::Deleted | Reply::NotFound => Outcome::Gone,
+        Reply::AlreadyExists => Outcome::Exists,
+        Reply::GuardFailed { message } => Outcome::GuardFailed(message),
+        Reply::Refused { message, .. } => Outcome::Refused(message),
+        Reply::NotNow { after, .. } => Outcome::NotNow(after),
+        Reply::Unknown { message } => Outcome::Unknown(message),
+    }
+}
+
+/// The names in a list. One that has no items, as no list has, says nothing.
+fn names(list: &Value) -> Outcome {
+    let Some(items) = list["items"].as_array() else {
+        return Outcome::Unknown("the answer is no list".into());
+    };
+    let names = items.iter().filter_map(|item| item["metadata"]["name"].as_str().map(Text::from)).collect();
+    let complete = list["metadata"]["continue"].as_str().is_none_or(str::is_empty);
+    Outcome::Names { names, complete }
+}
+
+/// The kind of the object that answers a write.
+fn object_kind(write: &Write) -> Kind {
+    match &write.act {
+        Act::Take(new) => new.id.kind,
+        Act::Adopt(adoption) => adoption.address.kind,
+        Act::Delete { address, .. } => address.kind,
+        Act::Strip { object, .. } | Act::Look { object, .. } => object.kind,
+        Act::Survey { kind } => *kind,
+        Act::Protect { .. } | Act::Publish { .. } | Act::Dress(_) | Act::PoolStatus(_) => write.subject.kind,
+    }
+}
+
+/// An object as the ledger sees it; none if it is another provider's claim.
+fn seen(kind: Kind, object: Value) -> serde_json::Result<Option<Seen>> {
+    Ok(match kind {
+        Kind::Pool => Some(Seen::Pool(Box::new(Pool::of(&serde_json::from_value::<IPPool>(object)?)))),
+        Kind::Claim(Family::Metal3) => {
+            Some(Seen::Claim(Box::new(Claim::of_metal3(&serde_json::from_value::<IPClaim>(object)?))))
+        }
+        Kind::Claim(Family::Capi) => {
+            let Parts { metadata, spec, status } = serde_json::from_value(object)?;
+            Claim::of_capi(&metadata, &spec, status.as_ref()).map(|claim| Seen::Claim(Box::new(claim)))
+        }
+        Kind::Address(Family::Metal3) => {
+            Some(Seen::Address(Box::new(Address::of_metal3(&serde_json::from_value::<IPAddress>(object)?))))
+        }
+        Kind::Address(Family::Capi) => {
+            let Parts::<_, Value> { metadata, spec, .. } = serde_json::from_value(object)?;
+            Some(Seen::Address(Box::new(Address::of_capi(&metadata, &spec))))
+        }
+        Kind::Cluster => return Err(serde::de::Error::custom("nothing is written to that kind")),
+    })
+}
+
+/// An object of a kind that is not this project's own.
+#[derive(Deserialize)]
+struct Parts<S, T> {
+    metadata: ObjectMeta,
+    spec: S,
+    #[serde(default = "Option::default")]
+    status: Option<T>,
+}

@@ -1,0 +1,147 @@
+//! Which address a claim gets, and the step that takes it.
+
+use std::net::IpAddr;
+
+use rand::Rng;
+
+use super::super::{Act, Address, Id, Ledger, NewAddress, Verdict};
+use super::fence::Fence;
+use super::{Choice, Reserve};
+use crate::addr::parse_ip;
+use crate::api::{AllocationStrategy, Kind};
+
+impl Ledger {
+    pub(super) fn choose(&mut self, id: &Id, rng: &mut impl Rng) -> Option<Choice> {
+        let entry = self.claims.get(id)?;
+        let pool = entry.claim.pool_id();
+        let book = self.books.get(&pool)?;
+        // Nothing is handed out before the pool is held; that it is wakes the claims.
+        book.pool.as_ref()?.meta.finalizers.ours?;
+        // An address that a person made by hand may have been published although the pool does not have it.
+        if let Some(ip) = entry.holds()[1].filter(|&ip| book.space.may_name(ip)) {
+            return Some(Choice::Take(ip));
+        }
+        self.drop_reserve(id);
+        let entry = self.claims.get(id)?;
+        let (claim, book) = (&entry.claim, self.books.get(&pool)?);
+        if let Some(ip) = self.can_retake(entry) {
+            return Some(Choice::Take(ip));
+        }
+        let reserved = book.pre_allocation(&id.name);
+        let requested = match &claim.requested {
+            None => None,
+            Some(text) => match parse_ip(text) {
+                Ok(ip) => Some(ip),
+                Err(_) => return Some(Choice::Not(Verdict::InvalidRequest(text.clone()))),
+            },
+        };
+        match (reserved, requested) {
+            (Some(reserved), Some(requested)) if reserved != requested => {
+                Some(Choice::Not(Verdict::Conflicting))
+            }
+            (Some(ip), _) => {
+                let verdicts = (Verdict::PreAllocationOutOfBounds, Verdict::PreAllocationTaken);
+                Some(self.choose_certain(id, &pool, ip, verdicts))
+            }
+            (None, Some(ip)) => {
+                let verdicts = (Verdict::RequestOutOfBounds, Verdict::RequestTaken);
+                Some(self.choose_certain(id, &pool, ip, verdicts))
+            }
+            (None, None) => self.choose_any(id, &pool, rng),
+        }
+    }
+
+    fn choose_certain(&mut self, id: &Id, pool: &Id, ip: IpAddr, verdicts: (Verdict, Verdict)) -> Choice {
+        let (out_of_bounds, taken) = verdicts;
+        let Some(book) = self.books.get(pool) else { return Choice::Not(out_of_bounds) };
+        if !book.space.may_name(ip) {
+            return Choice::Not(out_of_bounds);
+        }
+        let own = self.claims.get(id).is_some_and(|entry| entry.publishes == Some(ip));
+        if book.reserved_for_other(ip, &id.name)
+            || book.holders(ip) > u32::from(own)
+            || self.is_blocked(id, pool, ip)
+        {
+            return Choice::Wait(taken, Some(ip));
+        }
+        Choice::Take(ip)
+    }
+
+    fn choose_any(&mut self, id: &Id, pool: &Id, rng: &mut impl Rng) -> Option<Choice> {
+        let turn = self.claims.get(id)?.turn();
+        if !self.books.get(pool)?.may_choose(&turn) {
+            return Some(Choice::Wait(Verdict::Exhausted, None));
+        }
+        loop {
+            let book = self.books.get(pool)?;
+            let strategy = book.pool.as_ref()?.rules.strategy;
+            let pick = match strategy {
+                AllocationStrategy::Sequential => book.space.pick_lowest(),
+                AllocationStrategy::Random => book.space.pick_random(rng),
+            };
+            match pick {
+                None => return Some(Choice::Wait(Verdict::Exhausted, None)),
+                Some(ip) if self.is_blocked(id, pool, ip) => {}
+                Some(ip) => return Some(Choice::Take(ip)),
+            }
+        }
+    }
+
+    /// The address object that ours for `ip` would be, if that name is another's: of another pool, or of a claim that
+    /// needs it.
+    pub(super) fn blocker(&self, claim: &Id, pool: &Id, ip: IpAddr) -> Option<Id> {
+        let name = self.books.get(pool)?.name_for(ip)?;
+        let object = claim.beside(Kind::Address(claim.family()), &name);
+        let foreign = |other: &Address| other.ip != Some(ip) || other.pool != pool.name;
+        let taken =
+            self.address(&object).is_some_and(foreign) || self.lockers(&object).any(|other| other != claim);
+        taken.then_some(object)
+    }
+
+    /// Whether something [blocks](Self::blocker) `ip`; if so, it counts as held for as long as that is so.
+    fn is_blocked(&mut self, claim: &Id, pool: &Id, ip: IpAddr) -> bool {
+        let blocker = self.blocker(claim, pool, ip);
+        if let Some(object) = &blocker {
+            self.block(pool, ip, object);
+        }
+        blocker.is_some()
+    }
+
+    /// The next step to take `ip`: protect the claim, then create the address object.
+    pub(super) fn take(&mut self, id: &Id, ip: IpAddr) -> Option<Act> {
+        let entry = self.claims.get(id)?;
+        let finalizers = entry.claim.meta.finalizers;
+        if finalizers.ours.is_none() {
+            return Some(Act::Protect { append: finalizers.total > 0 });
+        }
+        let pool = entry.claim.pool_id();
+        self.leave_queue_for(id, ip);
+        let entry = self.claims.get_mut(id)?;
+        let book = self.books.get_mut(&pool)?;
+        let name = book.name_for(ip)?;
+        let settings = book.space.entry_of(ip).cloned().unwrap_or_default();
+        let new = NewAddress {
+            id: id.beside(Kind::Address(id.family()), &name),
+            ip,
+            prefix: settings.prefix,
+            gateway: settings.gateway,
+            dns: settings.dns,
+            claim: id.clone(),
+            claim_uid: entry.claim.meta.uid.clone(),
+            pool: pool.clone(),
+            pool_uid: book.pool.as_ref()?.meta.uid.clone(),
+            labels: entry.claim.labels.clone(),
+        };
+        if let Some(reserve) = &mut entry.reserve {
+            // What was read of the other family before this take says nothing.
+            reserve.fence = Fence::Due;
+        } else {
+            book.hold(ip);
+            book.takes += 1;
+            entry.reserve = Some(Reserve { ip, name, unsure: false, fence: Fence::Due });
+        }
+        self.surveys.forget(id);
+        self.relock(id);
+        Some(Act::Take(Box::new(new)))
+    }
+}

@@ -1,0 +1,142 @@
+//! The fence between a take and its publication.
+//!
+//! Names keep two claims of one family apart, and not an `IPClaim` from an `IPAddressClaim`: their addresses are of two
+//! kinds. One ledger never gives one address to both, but a second controller might: a leader that was asleep, or the
+//! controller that this one replaces. So each first makes its own object and then reads whether the other family has
+//! one of that name. Of two that do so, at least one sees the other and withdraws. One list of names covers every take
+//! that came before it. It is asked for even where the other kinds are not known to be installed: what a controller
+//! knows of that may be as old as the rest.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::super::{Act, Id, Ledger, Outcome, Text, Write};
+use crate::api::Kind;
+
+/// With more objects of the other family than this in the namespace, reading one by name costs the API server less than
+/// listing the names of all.
+const MANY: usize = 100;
+
+/// What is known of the other family's object of the name that is taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Fence {
+    /// Nothing since the take.
+    #[default]
+    Due,
+    /// There may be one, and it has to be read.
+    Doubtful,
+    /// There was none after the take, or the ledger knows it.
+    Passed,
+}
+
+/// What a claim that is about to publish an address has to do first.
+pub(super) enum Gate {
+    /// Nothing.
+    Open,
+    /// This.
+    Step(Act),
+    /// Wait for a list that is under way.
+    Wait,
+}
+
+/// The lists of names that are under way, by namespace and kind.
+#[derive(Default)]
+pub(in crate::ledger) struct Surveys(BTreeMap<(Text, Kind), Survey>);
+
+#[derive(Default)]
+struct Survey {
+    under_way: bool,
+    /// Claims whose take came before the list that is under way.
+    covered: BTreeSet<Id>,
+    /// Claims that need the one after that.
+    next: BTreeSet<Id>,
+}
+
+impl Surveys {
+    /// No list covers what this claim takes from now on.
+    pub fn forget(&mut self, claim: &Id) {
+        if let Some(survey) = self.0.get_mut(&key(claim)) {
+            survey.covered.remove(claim);
+            survey.next.remove(claim);
+        }
+    }
+}
+
+/// The list that a claim has to wait for: the names of the other family's addresses in its namespace.
+fn key(claim: &Id) -> (Text, Kind) {
+    (claim.namespace.clone(), Kind::Address(claim.family().other()))
+}
+
+impl Ledger {
+    /// What has to be known before the claim may publish the address that it has reserved.
+    pub(super) fn gate(&mut self, id: &Id) -> Gate {
+        let (namespace, kind) = key(id);
+        let Some(reserve) = self.claims.get(id).and_then(|entry| entry.reserve.as_ref()) else {
+            return Gate::Open;
+        };
+        let fence = reserve.fence;
+        // A pool that does not exist hands out nothing, and has no names.
+        let Some(twin) = self.twin(id).filter(|_| fence != Fence::Passed) else { return Gate::Open };
+        if fence == Fence::Doubtful || self.has_many(kind, &namespace) {
+            return Gate::Step(self.look(&twin));
+        }
+        let survey = self.surveys.0.entry((namespace, kind)).or_default();
+        if survey.under_way {
+            if !survey.covered.contains(id) {
+                survey.next.insert(id.clone());
+            }
+            return Gate::Wait;
+        }
+        survey.under_way = true;
+        survey.covered = std::mem::take(&mut survey.next);
+        survey.covered.insert(id.clone());
+        Gate::Step(Act::Survey { kind })
+    }
+
+    /// Takes in what became of a list of names, for all claims that it covers.
+    pub(in crate::ledger) fn surveyed(&mut self, write: &Write, outcome: &Outcome) {
+        let Act::Survey { kind } = write.act else { return };
+        let key = (write.subject.namespace.clone(), kind);
+        let Some(survey) = self.surveys.0.get_mut(&key) else { return };
+        survey.under_way = false;
+        let covered = std::mem::take(&mut survey.covered);
+        let next: Vec<Id> = survey.next.iter().cloned().collect();
+        if next.is_empty() {
+            self.surveys.0.remove(&key);
+        }
+        for claim in &covered {
+            match outcome {
+                Outcome::Names { names, complete } => self.compare(claim, names, *complete),
+                // The kind is not served any more: it has no objects.
+                Outcome::Gone => self.compare(claim, &BTreeSet::new(), true),
+                _ => {}
+            }
+        }
+        covered.iter().chain(&next).for_each(|claim| self.wake(claim));
+    }
+
+    /// Whether the other family has an object of the name that a claim has taken, as far as these names say.
+    fn compare(&mut self, claim: &Id, names: &BTreeSet<Text>, complete: bool) {
+        let Some(twin) = self.twin(claim) else { return };
+        let is_clear = if names.contains(&twin.name) { self.address(&twin).is_some() } else { complete };
+        self.set_fence(claim, if is_clear { Fence::Passed } else { Fence::Doubtful });
+    }
+
+    pub(super) fn set_fence(&mut self, claim: &Id, fence: Fence) {
+        if let Some(reserve) = self.claims.get_mut(claim).and_then(|entry| entry.reserve.as_mut()) {
+            reserve.fence = fence;
+        }
+    }
+
+    /// The object that the other family would have for the address that a claim has reserved.
+    fn twin(&self, claim: &Id) -> Option<Id> {
+        let entry = self.claims.get(claim)?;
+        let name = self.books.get(&entry.claim.pool_id())?.name_for(entry.reserve.as_ref()?.ip)?;
+        Some(claim.beside(Kind::Address(claim.family().other()), &name))
+    }
+
+    fn has_many(&self, kind: Kind, namespace: &Text) -> bool {
+        let first = Id { kind, namespace: namespace.clone(), name: "".into() };
+        let objects = self.addresses.range(first..).map(|(id, _)| id);
+        objects.take_while(|id| id.kind == kind && id.namespace == *namespace).take(MANY + 1).count() > MANY
+    }
+}

@@ -1,0 +1,80 @@
+//! What became of the writes of a claim.
+
+use rand::Rng;
+
+use super::super::{Act, Ledger, Now, Outcome, Write};
+use super::fence::Fence;
+use crate::api::Kind;
+
+impl Ledger {
+    pub(in crate::ledger) fn claim_landed(
+        &mut self,
+        write: &Write,
+        outcome: &Outcome,
+        now: Now,
+        rng: &mut impl Rng,
+    ) {
+        let id = &write.subject;
+        let Some(entry) = self.claims.get_mut(id) else { return };
+        entry.in_flight = false;
+        let (is_take, is_look) = (matches!(write.act, Act::Take(_)), matches!(write.act, Act::Look { .. }));
+        match outcome {
+            Outcome::Seen(_) | Outcome::Gone if is_look => self.looked(write, outcome),
+            Outcome::Seen(_) | Outcome::Names { .. } => entry.retry.succeeded(),
+            Outcome::NotNow(wish) => entry.retry.failed(now.elapsed, *wish, rng),
+            Outcome::Exists | Outcome::Unknown(_) if is_take => {
+                entry.retry.failed(now.elapsed, None, rng);
+                if let Some(reserve) = &mut entry.reserve {
+                    reserve.unsure = true;
+                }
+            }
+            Outcome::Gone if !is_take => entry.retry.succeeded(),
+            Outcome::Gone | Outcome::Exists | Outcome::Refused(_) | Outcome::GuardFailed(_) => {
+                entry.retry.failed(now.elapsed, None, rng);
+                entry.unsure = true;
+                if is_take {
+                    self.drop_reserve(id);
+                }
+                self.doubt_target(write);
+            }
+            Outcome::Unknown(_) => {
+                entry.retry.failed(now.elapsed, None, rng);
+                entry.unsure = true;
+                self.doubt_target(write);
+            }
+        }
+    }
+
+    /// A write that concerned an address object and went wrong leaves that object in doubt, not only the claim.
+    fn doubt_target(&mut self, write: &Write) {
+        if let Some((target, _)) = write.missing().filter(|(target, _)| *target != write.subject) {
+            self.doubt(&target);
+        }
+    }
+
+    /// What a read showed: of the claim itself, of the other family's address object, or of the one that a take needs.
+    fn looked(&mut self, write: &Write, outcome: &Outcome) {
+        let Some(entry) = self.claims.get_mut(&write.subject) else { return };
+        let Act::Look { object, .. } = &write.act else { return };
+        if *object == write.subject {
+            entry.unsure = false;
+            return;
+        }
+        if object.kind == Kind::Address(write.subject.family().other()) {
+            // What there is of it is taken in now; whether it stands in the way is seen from who holds the address.
+            self.set_fence(&write.subject, Fence::Passed);
+            return;
+        }
+        entry.end_seen = true;
+        match outcome {
+            // Not there: a take that went unanswered is sent again under the same name, so that if the first takes
+            // effect after all, the second finds it.
+            Outcome::Gone => {
+                if let Some(reserve) = &mut entry.reserve {
+                    reserve.unsure = false;
+                }
+            }
+            _ => self.drop_reserve(&write.subject),
+        }
+    }
+}

@@ -1,0 +1,266 @@
+//! Claims: what is known of each, and what it holds.
+
+mod choose;
+mod fence;
+mod landed;
+mod queue;
+mod serve;
+mod settle;
+
+use std::net::IpAddr;
+
+use super::addresses::Held;
+use super::book::Turn;
+use super::retry::Retry;
+use super::{Address, Claim, Id, Ledger, Task, Text, Verdict};
+use crate::api::Kind;
+use fence::Fence;
+pub(super) use fence::Surveys;
+
+/// What is known of a claim.
+pub(super) struct Entry {
+    pub claim: Claim,
+    /// What is known may be out of date.
+    pub unsure: bool,
+    /// Names of the address objects that name this claim.
+    pub held: Held,
+    /// The address that the claim publishes, which it therefore holds.
+    publishes: Option<IpAddr>,
+    /// The address object that it publishes was looked for, or seen to end: if it is not known, it does not exist.
+    pub end_seen: bool,
+    /// The address that is being taken or published.
+    reserve: Option<Reserve>,
+    /// Names of address objects that nobody else may make.
+    locks: Vec<Text>,
+    /// The queue that the claim is in.
+    queued: Option<Queue>,
+    in_flight: bool,
+    retry: Retry,
+}
+
+/// An address that is being taken or published, from the moment that is due until it is known what became of it.
+struct Reserve {
+    ip: IpAddr,
+    name: Text,
+    /// The take went unanswered, or the name is taken: it has to be read who has it.
+    unsure: bool,
+    /// Whether the other family is known not to have the address too.
+    fence: Fence,
+}
+
+/// A queue of claims that wait: for this address, or for any.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Queue(Option<IpAddr>);
+
+/// What a claim can get now.
+enum Choice {
+    /// This address.
+    Take(IpAddr),
+    /// None, and why.
+    Not(Verdict),
+    /// None before one of these is free: the one named, or any.
+    Wait(Verdict, Option<IpAddr>),
+}
+
+impl Entry {
+    /// Its place among all claims.
+    pub fn turn(&self) -> Turn {
+        (self.claim.created, self.claim.id.clone())
+    }
+
+    /// Whether an address object that names this claim is this claim's: by UID; where none is known, or another, by
+    /// name and pool, if it was made by hand or the claim publishes it.
+    pub fn has(&self, address: &Address) -> bool {
+        match address.claim_uid() {
+            Some(uid) if *uid == self.claim.meta.uid => true,
+            Some(_) => self.publishes(address) && address.pool == self.claim.pool,
+            None => address.pool == self.claim.pool,
+        }
+    }
+
+    /// The addresses that the claim holds by itself: the one it publishes, and the one it is taking.
+    pub fn holds(&self) -> [Option<IpAddr>; 2] {
+        [self.publishes, self.reserve.as_ref().map(|reserve| reserve.ip)]
+    }
+
+    /// Names of address objects that nobody else may make.
+    pub fn locks(&self) -> &[Text] {
+        &self.locks
+    }
+
+    /// It waits in a queue.
+    pub fn is_queued(&self) -> bool {
+        self.queued.is_some()
+    }
+
+    fn publishes(&self, address: &Address) -> bool {
+        self.claim.shown.address.as_ref() == Some(&address.id.name)
+    }
+}
+
+impl Ledger {
+    pub(in crate::ledger) fn observe_claim(&mut self, mut claim: Claim) {
+        let id = claim.id.clone();
+        self.names.share_claim(&mut claim);
+        match self.claims.remove(&id) {
+            Some(old) if old.claim.pool == claim.pool && old.claim.created == claim.created => {
+                self.renew_claim(claim, old);
+            }
+            Some(old) => {
+                // Not the claim that it was, though its UID says so: what was held for it in the other pool is let go.
+                let in_flight = old.in_flight;
+                self.claims.insert(id.clone(), old);
+                self.forget_claim(&id);
+                self.add_claim(claim, in_flight);
+            }
+            None => self.add_claim(claim, false),
+        }
+        self.wake(&id);
+    }
+
+    fn add_claim(&mut self, claim: Claim, in_flight: bool) {
+        let id = claim.id.clone();
+        let mut held = Held::default();
+        for name in self.strays.remove(&id).unwrap_or_default() {
+            held.insert(name);
+        }
+        let entry = Entry {
+            claim,
+            unsure: false,
+            held,
+            publishes: None,
+            end_seen: false,
+            reserve: None,
+            locks: Vec::new(),
+            queued: None,
+            in_flight,
+            retry: Retry::default(),
+        };
+        self.wake_held(&entry);
+        self.claims.insert(id.clone(), entry);
+        self.relink_claim(&id);
+    }
+
+    fn renew_claim(&mut self, claim: Claim, mut old: Entry) {
+        let (id, pool) = (claim.id.clone(), claim.pool_id());
+        let same = old.claim.shown.address == claim.shown.address;
+        let before = if same { None } else { old.publishes.take() };
+        let end_seen = old.end_seen && same;
+        self.claims.insert(id.clone(), Entry { claim, unsure: false, end_seen, ..old });
+        self.relink_claim(&id);
+        if let Some(ip) = before {
+            self.let_go(&pool, ip);
+        }
+    }
+
+    pub(in crate::ledger) fn forget_claim(&mut self, id: &Id) {
+        self.surveys.forget(id);
+        let Some(entry) = self.claims.remove(id) else { return };
+        let pool = entry.claim.pool_id();
+        self.dequeue(&pool, &entry.turn(), entry.queued);
+        self.wake_queue(&pool);
+        self.wake_held(&entry);
+        for name in entry.held.iter() {
+            self.strays.entry(id.clone()).or_default().insert(name.clone());
+        }
+        for ip in entry.publishes.into_iter().chain(entry.reserve.as_ref().map(|reserve| reserve.ip)) {
+            self.let_go(&pool, ip);
+        }
+        self.change_locks(id, &entry.locks, &[]);
+        if entry.reserve.is_some() {
+            self.take_ended(&pool);
+        }
+    }
+
+    /// The addresses that name a claim are looked at again, as that claim has come or gone.
+    fn wake_held(&mut self, entry: &Entry) {
+        let kind = Kind::Address(entry.claim.id.family());
+        for name in entry.held.iter() {
+            self.tasks.insert(Task::Address(entry.claim.id.beside(kind, name)));
+        }
+    }
+
+    fn hold(&mut self, pool: &Id, ip: IpAddr) {
+        self.books.entry(pool.clone()).or_default().hold(ip);
+    }
+
+    /// Works out again which address a claim publishes, as its status, its address or its pool has changed.
+    pub(in crate::ledger) fn relink_claim(&mut self, id: &Id) {
+        let Some(entry) = self.claims.get(id) else { return };
+        let pool = entry.claim.pool_id();
+        let publishes = entry.claim.shown.address.as_ref().and_then(|name| self.published_ip(entry, name));
+        let before = entry.publishes;
+        if publishes != before {
+            if let Some(ip) = publishes {
+                self.hold(&pool, ip);
+            }
+            if let Some(entry) = self.claims.get_mut(id) {
+                entry.publishes = publishes;
+            }
+            if let Some(ip) = before {
+                self.let_go(&pool, ip);
+            }
+        }
+        self.relock(id);
+    }
+
+    /// Works out again which names a claim needs: that of the object which it is having made or publishes, and, while
+    /// that object does not exist, the one in its published status.
+    fn relock(&mut self, id: &Id) {
+        let Some(entry) = self.claims.get(id) else { return };
+        let published = entry.claim.shown.address.as_ref();
+        let dangling = published.filter(|name| self.address(&entry.claim.address_id(name)).is_none());
+        let reserved = entry.reserve.as_ref().map(|reserve| &reserve.name);
+        let locks: Vec<Text> = dangling.into_iter().chain(reserved).cloned().collect();
+        let Some(entry) = self.claims.get_mut(id) else { return };
+        if entry.locks == locks {
+            return;
+        }
+        let before = std::mem::replace(&mut entry.locks, locks.clone());
+        self.change_locks(id, &before, &locks);
+    }
+
+    fn change_locks(&mut self, claim: &Id, before: &[Text], after: &[Text]) {
+        let object = |name: &Text| claim.beside(Kind::Address(claim.family()), name);
+        for name in before {
+            self.locks.remove(&(object(name), claim.clone()));
+        }
+        for name in after {
+            self.locks.insert((object(name), claim.clone()));
+        }
+        for name in before.iter().filter(|name| !after.contains(name)) {
+            self.unblock(&object(name));
+        }
+    }
+
+    /// The claims that need this name.
+    pub(in crate::ledger) fn lockers<'a>(&'a self, object: &'a Id) -> impl Iterator<Item = &'a Id> {
+        let first = (object.clone(), object.beside(Kind::Pool, &"".into()));
+        self.locks.range(first..).take_while(move |(locked, _)| locked == object).map(|(_, claim)| claim)
+    }
+
+    /// The address that a claim publishes by naming this address object: the object says it while it exists; after
+    /// that what it said last, or what its name says.
+    fn published_ip(&self, entry: &Entry, name: &Text) -> Option<IpAddr> {
+        let object = self.address(&entry.claim.address_id(name)).and_then(|address| address.ip);
+        object.or(entry.publishes).or_else(|| self.books.get(&entry.claim.pool_id())?.ip_in_name(name))
+    }
+
+    /// Releases the reservation of a claim's take.
+    fn drop_reserve(&mut self, id: &Id) {
+        self.surveys.forget(id);
+        let Some(entry) = self.claims.get_mut(id) else { return };
+        let Some(reserve) = entry.reserve.take() else { return };
+        let pool = entry.claim.pool_id();
+        self.let_go(&pool, reserve.ip);
+        self.take_ended(&pool);
+        self.relock(id);
+    }
+
+    fn take_ended(&mut self, pool: &Id) {
+        if let Some(book) = self.books.get_mut(pool) {
+            book.takes -= 1;
+        }
+        self.wake(pool);
+    }
+}

@@ -1,0 +1,146 @@
+//! The next step of a claim towards its address, or out of the world.
+
+use std::sync::Arc;
+
+use rand::Rng;
+
+use super::super::addresses::release;
+use super::super::{Act, Claim, Id, Ledger, Now, Ready, Shown, Step, Task, Verdict};
+use super::{Choice, Entry};
+use crate::api::Family;
+
+impl Ledger {
+    pub(in crate::ledger) fn due_for_claim(&mut self, id: &Id, now: Now, rng: &mut impl Rng) -> Option<Step> {
+        let entry = self.claims.get(id)?;
+        if entry.in_flight {
+            return None;
+        }
+        if let Some(at) = entry.retry.due_after(now.elapsed) {
+            self.timers.insert((at, Task::Claim(entry.turn())));
+            return None;
+        }
+        let act = if entry.unsure {
+            Some(self.look(id))
+        } else if let Some(reserve) = entry.reserve.as_ref().filter(|reserve| reserve.unsure) {
+            Some(self.look(&entry.claim.address_id(&reserve.name)))
+        } else if entry.claim.meta.deleting || entry.claim.foreign {
+            self.release_claim(id)
+        } else {
+            self.serve(id, now, rng)
+        }?;
+        let entry = self.claims.get_mut(id)?;
+        entry.in_flight = true;
+        Some(Step { subject: id.clone(), uid: entry.claim.meta.uid.clone(), act })
+    }
+
+    /// The next step of a claim whose deletion was asked for, or that asks another provider now: wait for the others, release its addresses, let it go.
+    fn release_claim(&mut self, id: &Id) -> Option<Act> {
+        self.leave_queue(id);
+        self.drop_reserve(id);
+        let entry = self.claims.get(id)?;
+        let meta = &entry.claim.meta;
+        let at = meta.finalizers.ours?;
+        let held_by_others = meta.finalizers.foreign() && !entry.claim.foreign;
+        if held_by_others || entry.claim.paused || self.is_paused(&entry.claim.pool_id()) {
+            return None;
+        }
+        let mut held = self.held_by(entry).peekable();
+        if held.peek().is_some() {
+            return held.find_map(release);
+        }
+        drop(held);
+        if let Some(unknown) = self.published_but_unknown(entry) {
+            return Some(self.look(&unknown));
+        }
+        Some(Act::Strip { object: id.clone(), uid: meta.uid.clone(), at })
+    }
+
+    /// An address object that the claim publishes and that was neither seen nor looked for: it may exist.
+    fn published_but_unknown(&self, entry: &Entry) -> Option<Id> {
+        let name = entry.claim.shown.address.as_ref()?;
+        let id = entry.claim.address_id(name);
+        (!entry.end_seen && self.address(&id).is_none()).then_some(id)
+    }
+
+    /// The next step of a claim that lives.
+    fn serve(&mut self, id: &Id, now: Now, rng: &mut impl Rng) -> Option<Act> {
+        let entry = self.claims.get(id)?;
+        if let Some(namespace) = &entry.claim.elsewhere {
+            let (pool, own) = (&entry.claim.pool, &id.namespace);
+            let why = format!(
+                "The pool \"{pool}\" is asked for in namespace \"{namespace}\"; a claim may only use a pool of its own \
+                 namespace, \"{own}\""
+            );
+            return self.show(id, Verdict::NotReady(why), now);
+        }
+        if let Some(why) = self.paused(entry) {
+            self.leave_queue(id);
+            self.drop_reserve(id);
+            let published = self.claims.get(id)?.claim.shown.address.is_some();
+            return if published { None } else { self.show(id, Verdict::NotReady(why), now) };
+        }
+        if let Some(winner) = self.winner(entry) {
+            return self.settle(id, &winner, now);
+        }
+        if self.held_by(entry).any(|address| address.meta.deleting) {
+            return self.clear_away(entry);
+        }
+        if let Some(act) = self.withdraw(entry) {
+            self.drop_reserve(id);
+            return Some(act);
+        }
+        if let Some(why) = self.closed(&entry.claim.pool_id()) {
+            self.leave_queue(id);
+            self.drop_reserve(id);
+            return self.show(id, Verdict::NotReady(why), now);
+        }
+        match self.choose(id, rng)? {
+            Choice::Take(ip) => self.take(id, ip),
+            Choice::Not(verdict) => {
+                self.leave_queue(id);
+                self.show(id, verdict, now)
+            }
+            Choice::Wait(verdict, certain) => {
+                self.enter_queue(id, certain);
+                self.show(id, verdict, now)
+            }
+        }
+    }
+
+    /// An address object of a claim that is on its way out stands in the way of a new one: help it out.
+    fn clear_away(&self, entry: &Entry) -> Option<Act> {
+        self.held_by(entry).filter(|address| address.meta.deleting).find_map(release)
+    }
+
+    /// The release of an address object that was made for the claim and whose address somebody else has too.
+    fn withdraw(&self, entry: &Entry) -> Option<Act> {
+        let uid = &entry.claim.meta.uid;
+        let mut made = self.held_by(entry).filter(|address| address.claim_uid() == Some(uid));
+        release(made.find(|address| !entry.publishes(address) && !self.is_sole_holder(entry, address))?)
+    }
+
+    /// The write that makes a claim show `verdict`, if it does not yet.
+    pub(super) fn show(&mut self, id: &Id, verdict: Verdict, now: Now) -> Option<Act> {
+        let Claim { shown, meta, .. } = &self.claims.get(id)?.claim;
+        let (is, reason, message) = (verdict.is_bound(), verdict.reason(), verdict.message());
+        // The other family has no such field.
+        let error = verdict.error().filter(|_| id.family() == Family::Metal3);
+        // A claim that publishes an address goes on doing so: whoever read it may be using it.
+        let address = match verdict {
+            Verdict::Bound(name) => Some(name),
+            _ => shown.address.clone(),
+        };
+        let same_ready = shown
+            .ready
+            .as_ref()
+            .is_some_and(|ready| ready.is == is && *ready.reason == *reason && *ready.message == *message);
+        if same_ready && shown.address == address && shown.error.as_deref() == error.as_deref() {
+            return None;
+        }
+        let since = shown.ready.as_ref().filter(|ready| ready.is == is).map_or(now.wall, |ready| ready.since);
+        let ready = Ready { is, reason: reason.into(), message: message.into(), since };
+        let others = shown.others.clone();
+        let status = Shown { address, error: error.map(Arc::from), ready: Some(ready), others };
+        Some(Act::Publish { version: meta.version, status })
+    }
+}

@@ -1,0 +1,110 @@
+//! A claim and the address object that is to be its own.
+
+use std::net::IpAddr;
+
+use super::super::addresses::release;
+use super::super::{Act, Address, Adoption, Claim, Id, Ledger, Now, Place, Verdict};
+use super::fence::{Fence, Gate};
+use super::{Entry, Reserve};
+
+impl Ledger {
+    /// The address object that is to be a claim's: the one that it publishes, else one that was made for it. If what it
+    /// publishes is gone and that address is still to be had, there is none: the claim gets it again.
+    pub(super) fn winner(&self, entry: &Entry) -> Option<Address> {
+        let live = || self.held_by(entry).filter(|address| !address.meta.deleting && address.ip.is_some());
+        if let Some(published) = live().find(|address| entry.publishes(address)) {
+            return Some(published.clone());
+        }
+        if self.can_retake(entry).is_some() {
+            return None;
+        }
+        let mut sole = live().filter(|address| self.is_sole_holder(entry, address));
+        sole.next().cloned()
+    }
+
+    /// Whether nobody but this claim has the address of one of its address objects. A person may make one by hand for
+    /// an address that is handed out at that moment; names do not keep the two apart.
+    pub(super) fn is_sole_holder(&self, entry: &Entry, address: &Address) -> bool {
+        let Some(ip) = address.ip else { return false };
+        let own = 1 + entry.holds().into_iter().filter(|&held| held == Some(ip)).count();
+        let holders = self.books.get(&address.pool_id()).map_or(0, |book| book.holders(ip));
+        holders as usize <= own
+    }
+
+    /// The address that the claim publishes, if the pool still has it and nobody but the claim holds it.
+    pub(super) fn can_retake(&self, entry: &Entry) -> Option<IpAddr> {
+        let ip = entry.publishes?;
+        let own = 1 + u32::from(entry.reserve.as_ref().is_some_and(|reserve| reserve.ip == ip));
+        let book = self.books.get(&entry.claim.pool_id())?;
+        let is_own = book.holders(ip) == own && book.space.may_name(ip);
+        (is_own && self.blocker(&entry.claim.id, &entry.claim.pool_id(), ip).is_none()).then_some(ip)
+    }
+
+    /// The next step of a claim that has its address: make both ours, publish, withdraw what is too much.
+    pub(super) fn settle(&mut self, id: &Id, winner: &Address, now: Now) -> Option<Act> {
+        self.leave_queue(id);
+        let entry = self.claims.get(id)?;
+        if entry.claim.meta.finalizers.ours.is_none() {
+            return Some(Act::Protect { append: entry.claim.meta.finalizers.total > 0 });
+        }
+        if let Some(adoption) = adoption(&entry.claim, winner) {
+            return Some(Act::Adopt(Box::new(adoption)));
+        }
+        if !entry.publishes(winner) {
+            self.reserve(id, winner);
+            match self.gate(id) {
+                Gate::Open => {}
+                Gate::Step(act) => return Some(act),
+                Gate::Wait => return None,
+            }
+        }
+        if let Some(act) = self.show(id, Verdict::Bound(winner.id.name.clone()), now) {
+            self.reserve(id, winner);
+            return Some(act);
+        }
+        self.drop_reserve(id);
+        let entry = self.claims.get(id)?;
+        let uid = &entry.claim.meta.uid;
+        let mut extras =
+            self.held_by(entry).filter(|held| held.id != winner.id && held.claim_uid() == Some(uid));
+        extras.find_map(release)
+    }
+
+    /// Reserves the address that is about to be published: should its object vanish meanwhile, nobody else gets it.
+    fn reserve(&mut self, id: &Id, winner: &Address) {
+        let (Some(entry), Some(ip)) = (self.claims.get(id), winner.ip) else { return };
+        if entry.reserve.as_ref().is_some_and(|reserve| reserve.ip == ip) {
+            return;
+        }
+        self.drop_reserve(id);
+        let Some(entry) = self.claims.get_mut(id) else { return };
+        let book = self.books.entry(entry.claim.pool_id()).or_default();
+        book.hold(ip);
+        book.takes += 1;
+        entry.reserve = Some(Reserve { ip, name: winner.id.name.clone(), unsure: false, fence: Fence::Due });
+        self.relock(id);
+    }
+}
+
+/// What an address object lacks to be this claim's, if anything.
+fn adoption(claim: &Claim, address: &Address) -> Option<Adoption> {
+    let uid = &claim.meta.uid;
+    let owner = match &address.owner {
+        Some(owner) if owner.uid == *uid => None,
+        Some(owner) => Some(Place::At(usize::from(owner.at))),
+        None if address.has.owners => Some(Place::End),
+        None => Some(Place::First),
+    };
+    let finalizers = address.meta.finalizers;
+    let adoption = Adoption {
+        address: address.id.clone(),
+        uid: address.meta.uid.clone(),
+        claim: claim.id.clone(),
+        claim_uid: uid.clone(),
+        finalizer: finalizers.ours.is_none().then_some(finalizers.total > 0),
+        annotation: (address.annotated.as_ref() != Some(uid)).then_some(address.has.annotations),
+        owner,
+    };
+    let lacks = adoption.finalizer.is_some() || adoption.annotation.is_some() || adoption.owner.is_some();
+    lacks.then_some(adoption)
+}
