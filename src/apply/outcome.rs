@@ -27,11 +27,12 @@ pub fn outcome(write: &Write, reply: Reply) -> Outcome {
     }
 }
 
-/// The names in a list. One that has no items, as no list has, says nothing.
+/// The names in a list. An empty one may have no items at all; only its kind tells it from something else.
 fn names(list: &Value) -> Outcome {
-    let Some(items) = list["items"].as_array() else {
+    if !list["kind"].as_str().is_some_and(|kind| kind.ends_with("List")) {
         return Outcome::Unknown("the answer is no list".into());
-    };
+    }
+    let items = list["items"].as_array().map(Vec::as_slice).unwrap_or_default();
     let names = items.iter().filter_map(|item| item["metadata"]["name"].as_str().map(Text::from)).collect();
     let complete = list["metadata"]["continue"].as_str().is_none_or(str::is_empty);
     Outcome::Names { names, complete }
@@ -78,4 +79,28 @@ struct Parts<S, T> {
     spec: S,
     #[serde(default = "Option::default")]
     status: Option<T>,
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_empty_list_has_no_names_and_what_is_no_list_says_nothing() {
+        let list = |items: Value, more: &str| {
+            names(
+                &json!({"kind": "PartialObjectMetadataList", "metadata": {"continue": more}, "items": items}),
+            )
+        };
+        let some = |of: &[&str], complete| {
+            let names = of.iter().map(|&name| Text::from(name)).collect();
+            Outcome::Names { names, complete }
+        };
+        assert_eq!(list(Value::Null, ""), some(&[], true));
+        assert_eq!(list(json!([{"metadata": {"name": "a"}}]), ""), some(&["a"], true));
+        assert_eq!(list(json!([{"metadata": {"name": "a"}}]), "more"), some(&["a"], false));
+        assert!(matches!(names(&json!({"kind": "IPAddress"})), Outcome::Unknown(_)));
+    }
 }

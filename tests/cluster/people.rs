@@ -5,15 +5,25 @@ use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::json;
 use testbed::proxy::Match;
 
-use crate::scene::Scene;
+use ipam::api::Family;
+
+use crate::scene::{Scene, for_both_families};
+
+for_both_families!(
+    d6_an_address_that_is_removed_by_force_is_given_back_to_its_claim,
+    an_address_that_is_deleted_while_its_claim_lives_is_made_again,
+    l4_d10_an_address_whose_claim_was_torn_away_is_released,
+    l2_a_claim_that_is_deleted_while_the_watch_of_its_address_lags_leaves_nothing,
+    d3_d7_claims_of_a_lagging_watch_get_one_address_each,
+    s14_nothing_is_written_when_nothing_changes,
+);
 
 fn no_finalizers() -> Patch<serde_json::Value> {
     Patch::Merge(json!({"metadata": {"finalizers": null}}))
 }
 
-#[tokio::test]
-async fn d6_an_address_that_is_removed_by_force_is_given_back_to_its_claim() {
-    let scene = Scene::with_pool("d6", "10.0.0.1", "10.0.0.9").await;
+async fn d6_an_address_that_is_removed_by_force_is_given_back_to_its_claim(family: Family) {
+    let scene = Scene::with_pool(family, "d6", "10.0.0.1", "10.0.0.9").await;
     scene.create_claim("c").await;
     assert_eq!(scene.bound("c").await, "10.0.0.1");
     let before = scene.addresses.get("p-10-0-0-1").await.unwrap().uid();
@@ -30,9 +40,8 @@ async fn d6_an_address_that_is_removed_by_force_is_given_back_to_its_claim() {
     scene.in_order().await;
 }
 
-#[tokio::test]
-async fn an_address_that_is_deleted_while_its_claim_lives_is_made_again() {
-    let scene = Scene::with_pool("deleted", "10.0.0.1", "10.0.0.9").await;
+async fn an_address_that_is_deleted_while_its_claim_lives_is_made_again(family: Family) {
+    let scene = Scene::with_pool(family, "deleted", "10.0.0.1", "10.0.0.9").await;
     scene.create_claim("c").await;
     scene.bound("c").await;
     let before = scene.addresses.get("p-10-0-0-1").await.unwrap().uid();
@@ -45,9 +54,8 @@ async fn an_address_that_is_deleted_while_its_claim_lives_is_made_again() {
     assert_eq!(scene.bound("c").await, "10.0.0.1");
 }
 
-#[tokio::test]
-async fn l4_d10_an_address_whose_claim_was_torn_away_is_released() {
-    let scene = Scene::with_pool("l4", "10.0.0.1", "10.0.0.9").await;
+async fn l4_d10_an_address_whose_claim_was_torn_away_is_released(family: Family) {
+    let scene = Scene::with_pool(family, "l4", "10.0.0.1", "10.0.0.9").await;
     scene.create_claim("c").await;
     assert_eq!(scene.bound("c").await, "10.0.0.1");
     scene.create_claim("stays").await;
@@ -59,12 +67,11 @@ async fn l4_d10_an_address_whose_claim_was_torn_away_is_released() {
     scene.in_order().await;
 }
 
-#[tokio::test]
-async fn l2_a_claim_that_is_deleted_while_the_watch_of_its_address_lags_leaves_nothing() {
-    let scene = Scene::with_pool("l2", "10.0.0.1", "10.0.0.9").await;
+async fn l2_a_claim_that_is_deleted_while_the_watch_of_its_address_lags_leaves_nothing(family: Family) {
+    let scene = Scene::with_pool(family, "l2", "10.0.0.1", "10.0.0.9").await;
     scene.create_claim("first").await;
     scene.bound("first").await;
-    let held = scene.proxy.hold_watch("ipaddresses");
+    let held = scene.proxy.hold_watch(&scene.addresses_resource());
     scene.create_claim("c").await;
     scene.bound("c").await;
     scene.delete_claim("c").await;
@@ -76,12 +83,14 @@ async fn l2_a_claim_that_is_deleted_while_the_watch_of_its_address_lags_leaves_n
     scene.in_order().await;
 }
 
-#[tokio::test]
-async fn d3_d7_claims_of_a_lagging_watch_get_one_address_each() {
-    let scene = Scene::with_pool("d3", "10.0.0.1", "10.0.0.99").await;
+async fn d3_d7_claims_of_a_lagging_watch_get_one_address_each(family: Family) {
+    let scene = Scene::with_pool(family, "d3", "10.0.0.1", "10.0.0.99").await;
     scene.create_claim("first").await;
     scene.bound("first").await;
-    let (addresses, claims) = (scene.proxy.hold_watch("ipaddresses"), scene.proxy.hold_watch("ipclaims"));
+    let (addresses, claims) = (
+        scene.proxy.hold_watch(&scene.addresses_resource()),
+        scene.proxy.hold_watch(scene.claims_resource()),
+    );
     for n in 0..20 {
         scene.create_claim(&format!("c{n}")).await;
     }
@@ -94,9 +103,8 @@ async fn d3_d7_claims_of_a_lagging_watch_get_one_address_each() {
     scene.in_order().await;
 }
 
-#[tokio::test]
-async fn s14_nothing_is_written_when_nothing_changes() {
-    let scene = Scene::with_pool("s14", "10.0.0.1", "10.0.0.2").await;
+async fn s14_nothing_is_written_when_nothing_changes(family: Family) {
+    let scene = Scene::with_pool(family, "s14", "10.0.0.1", "10.0.0.2").await;
     for name in ["a", "b"] {
         scene.create_claim(name).await;
         scene.bound(name).await;

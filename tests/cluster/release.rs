@@ -4,11 +4,21 @@ use kube::ResourceExt;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use serde_json::json;
 
-use crate::scene::Scene;
+use ipam::api::{Family, Kind};
 
-#[tokio::test]
-async fn l1_claims_that_are_deleted_at_once_leave_nothing() {
-    let scene = Scene::with_pool("l1", "10.0.0.1", "10.0.255.255").await;
+use crate::scene::{Scene, for_both_families};
+
+for_both_families!(
+    l1_claims_that_are_deleted_at_once_leave_nothing,
+    s12_a_claim_that_somebody_else_holds_keeps_its_address_and_their_finalizer,
+    s11_a_claim_is_let_go_though_its_pool_does_not_exist,
+    l5_d11_a_pool_that_is_deleted_hands_out_nothing_and_stays_until_its_last_address_is_gone,
+    d8_l6_a_claim_made_again_under_its_name_is_another_claim,
+    pausing_stops_allocation_and_release_and_resuming_acts_at_once,
+);
+
+async fn l1_claims_that_are_deleted_at_once_leave_nothing(family: Family) {
+    let scene = Scene::with_pool(family, "l1", "10.0.0.1", "10.0.255.255").await;
     let (scene, mut batch) = (&scene, Vec::new());
     for n in 0..1000 {
         batch.push(async move {
@@ -31,35 +41,36 @@ async fn l1_claims_that_are_deleted_at_once_leave_nothing() {
     scene.in_order().await;
 }
 
-#[tokio::test]
-async fn s12_a_claim_that_somebody_else_holds_keeps_its_address_and_their_finalizer() {
-    let scene = Scene::with_pool("s12", "10.0.0.1", "10.0.0.9").await;
+async fn s12_a_claim_that_somebody_else_holds_keeps_its_address_and_their_finalizer(family: Family) {
+    let scene = Scene::with_pool(family, "s12", "10.0.0.1", "10.0.0.9").await;
     let theirs = "metal3data.infrastructure.cluster.x-k8s.io";
     scene.create_claim_with("c", "p", json!({ "finalizers": [theirs] })).await;
     scene.bound("c").await;
-    assert_eq!(scene.claims.get("c").await.unwrap().finalizers(), [theirs, "ipclaim.ipam.metal3.io"]);
+    let ours = Kind::Claim(family).finalizer().unwrap();
+    assert_eq!(scene.claims.get("c").await.unwrap().finalizers(), [theirs, ours]);
     scene.delete_claim("c").await;
     // The next claim is served after the deletion was seen, and the first still has its address.
     scene.create_claim("next").await;
     assert_eq!(scene.bound("next").await, "10.0.0.2");
     assert!(scene.addresses.get_opt("p-10-0-0-1").await.unwrap().is_some());
-    scene.patch_claim("c", json!({"metadata": {"finalizers": ["ipclaim.ipam.metal3.io"]}})).await;
+    scene.patch_claim("c", json!({"metadata": {"finalizers": [ours]}})).await;
     scene.claim_gone("c").await;
     scene.in_order().await;
 }
 
-#[tokio::test]
-async fn s11_a_claim_is_let_go_though_its_pool_does_not_exist() {
-    let mut scene = Scene::new("s11").await;
-    scene.create_claim_with("c", "nowhere", json!({"finalizers": ["ipclaim.ipam.metal3.io"]})).await;
+async fn s11_a_claim_is_let_go_though_its_pool_does_not_exist(family: Family) {
+    let mut scene = Scene::of(family, "s11").await;
+    let ours = Kind::Claim(family).finalizer().unwrap();
+    scene.create_claim_with("c", "nowhere", json!({ "finalizers": [ours] })).await;
     scene.delete_claim("c").await;
     scene.start_controller();
     scene.claim_gone("c").await;
 }
 
-#[tokio::test]
-async fn l5_d11_a_pool_that_is_deleted_hands_out_nothing_and_stays_until_its_last_address_is_gone() {
-    let scene = Scene::with_pool("l5", "10.0.0.1", "10.0.0.9").await;
+async fn l5_d11_a_pool_that_is_deleted_hands_out_nothing_and_stays_until_its_last_address_is_gone(
+    family: Family,
+) {
+    let scene = Scene::with_pool(family, "l5", "10.0.0.1", "10.0.0.9").await;
     scene.create_claim("c").await;
     scene.bound("c").await;
     scene.pools.delete("p", &DeleteParams::default()).await.unwrap();
@@ -75,9 +86,8 @@ async fn l5_d11_a_pool_that_is_deleted_hands_out_nothing_and_stays_until_its_las
     scene.claim_gone("c").await;
 }
 
-#[tokio::test]
-async fn d8_l6_a_claim_made_again_under_its_name_is_another_claim() {
-    let scene = Scene::with_pool("d8", "10.0.0.1", "10.0.255.255").await;
+async fn d8_l6_a_claim_made_again_under_its_name_is_another_claim(family: Family) {
+    let scene = Scene::with_pool(family, "d8", "10.0.0.1", "10.0.255.255").await;
     for _ in 0..20 {
         scene.create_claim("c").await;
         scene.delete_claim("c").await;
@@ -88,9 +98,8 @@ async fn d8_l6_a_claim_made_again_under_its_name_is_another_claim() {
     scene.in_order().await;
 }
 
-#[tokio::test]
-async fn pausing_stops_allocation_and_release_and_resuming_acts_at_once() {
-    let scene = Scene::with_pool("pause", "10.0.0.1", "10.0.0.9").await;
+async fn pausing_stops_allocation_and_release_and_resuming_acts_at_once(family: Family) {
+    let scene = Scene::with_pool(family, "pause", "10.0.0.1", "10.0.0.9").await;
     scene.create_claim("before").await;
     scene.bound("before").await;
     let paused =

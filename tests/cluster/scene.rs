@@ -6,8 +6,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ipam::api::{IPAddress, IPClaim, IPPool};
-use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
+use ipam::api::{Family, IPPool, Kind, PoolReference};
+use kube::api::{ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 use testbed::ControlPlane;
@@ -22,13 +22,28 @@ pub struct Scene {
     pub proxy: Proxy,
     pub namespace: String,
     pub pools: Api<IPPool>,
-    pub claims: Api<IPClaim>,
-    pub addresses: Api<IPAddress>,
+    /// The family of the claims and addresses that the test is about.
+    pub family: Family,
+    pub claims: Api<DynamicObject>,
+    pub addresses: Api<DynamicObject>,
     token: String,
     controller: Option<Child>,
 }
 
-/// The control plane with the CRDs, Cluster API's Cluster among them, and the controller's account and role.
+/// Runs tests that take a family once for each.
+macro_rules! for_both_families {
+    ($($(#[$meta:meta])* $name:ident),+ $(,)?) => {
+        mod metal3 {
+            $($(#[$meta])* #[tokio::test] async fn $name() { super::$name(ipam::api::Family::Metal3).await; })+
+        }
+        mod capi {
+            $($(#[$meta])* #[tokio::test] async fn $name() { super::$name(ipam::api::Family::Capi).await; })+
+        }
+    };
+}
+pub(crate) use for_both_families;
+
+/// The control plane with the CRDs, Cluster API's among them, and the controller's account and role.
 pub async fn plane() -> Arc<ControlPlane> {
     static PREPARED: OnceCell<()> = OnceCell::const_new();
     let plane = ControlPlane::shared().await.unwrap();
@@ -39,8 +54,10 @@ pub async fn plane() -> Arc<ControlPlane> {
         for file in ["ipaddresses", "ipclaims", "ippools"] {
             plane.apply_path(&root.join(format!("config/crd/ipam.metal3.io_{file}.yaml"))).await.unwrap();
         }
-        let clusters = testbed::capi_crds().unwrap().join("cluster.x-k8s.io_clusters.yaml");
-        plane.apply_path(&clusters).await.unwrap();
+        let capi = testbed::capi_crds().unwrap();
+        for file in CAPI_CRDS {
+            plane.apply_path(&capi.join(file)).await.unwrap();
+        }
         for file in ["service_account", "role", "role_binding"] {
             plane.apply_path(&root.join(format!("config/rbac/{file}.yaml"))).await.unwrap();
         }
@@ -49,17 +66,46 @@ pub async fn plane() -> Arc<ControlPlane> {
     plane
 }
 
+/// The CRDs of Cluster API that concern this project.
+pub const CAPI_CRDS: [&str; 3] = [
+    "cluster.x-k8s.io_clusters.yaml",
+    "ipam.cluster.x-k8s.io_ipaddressclaims.yaml",
+    "ipam.cluster.x-k8s.io_ipaddresses.yaml",
+];
+
+/// Objects of a kind in a namespace, whatever their form.
+pub fn objects(client: kube::Client, namespace: &str, kind: Kind) -> Api<DynamicObject> {
+    Api::namespaced_with(client, namespace, &resource(kind))
+}
+
+pub fn resource(kind: Kind) -> ApiResource {
+    let resource = kind.resource();
+    ApiResource {
+        group: resource.group.into(),
+        version: resource.version.to_string(),
+        api_version: resource.api_version(),
+        kind: resource.kind.into(),
+        plural: resource.plural.into(),
+    }
+}
+
 impl Scene {
-    /// A namespace and a proxy; no controller yet.
+    /// A namespace and a proxy; no controller yet. Claims are IPClaims.
     pub async fn new(name: &str) -> Self {
+        Self::of(Family::Metal3, name).await
+    }
+
+    /// As [`Scene::new`], with claims of this family.
+    pub async fn of(family: Family, name: &str) -> Self {
         let plane = plane().await;
         let namespace = plane.create_namespace(name).await.unwrap();
         let (client, proxy) = (plane.client(), Proxy::start(&plane).await.unwrap());
         Self {
             proxy,
             pools: Api::namespaced(client.clone(), &namespace),
-            claims: Api::namespaced(client.clone(), &namespace),
-            addresses: Api::namespaced(client, &namespace),
+            family,
+            claims: objects(client.clone(), &namespace, Kind::Claim(family)),
+            addresses: objects(client, &namespace, Kind::Address(family)),
             token: plane.token_for("metal3-ipam-system", "ipam-manager").await.unwrap(),
             namespace,
             plane,
@@ -68,8 +114,8 @@ impl Scene {
     }
 
     /// As [`Scene::new`], with a controller and a pool `p` of these addresses.
-    pub async fn with_pool(name: &str, start: &str, end: &str) -> Self {
-        let mut scene = Self::new(name).await;
+    pub async fn with_pool(family: Family, name: &str, start: &str, end: &str) -> Self {
+        let mut scene = Self::of(family, name).await;
         scene.start_controller();
         scene.create_pool("p", &json!({"pools": [{"start": start, "end": end}]})).await;
         scene
@@ -121,13 +167,41 @@ impl Scene {
     }
 
     /// A claim with more metadata: annotations, labels, finalizers.
-    pub async fn create_claim_with(&self, name: &str, pool: &str, mut metadata: Value) {
+    pub async fn create_claim_with(&self, name: &str, pool: &str, metadata: Value) {
+        self.create_claim_of(self.family, name, pool, metadata).await;
+    }
+
+    /// A claim of whichever family.
+    pub async fn create_claim_of(&self, family: Family, name: &str, pool: &str, mut metadata: Value) {
         metadata["name"] = json!(name);
+        let kind = Kind::Claim(family);
+        let spec = match family {
+            Family::Metal3 => json!({"pool": {"name": pool}}),
+            Family::Capi => json!({"poolRef": PoolReference::to(pool)}),
+        };
         let claim = json!({
-            "apiVersion": "ipam.metal3.io/v1alpha1", "kind": "IPClaim", "metadata": metadata,
-            "spec": {"pool": {"name": pool}},
+            "apiVersion": kind.resource().api_version(), "kind": kind.name(), "metadata": metadata, "spec": spec,
         });
-        self.claims.create(&PostParams::default(), &serde_json::from_value(claim).unwrap()).await.unwrap();
+        self.of_kind(kind)
+            .create(&PostParams::default(), &serde_json::from_value(claim).unwrap())
+            .await
+            .unwrap();
+    }
+
+    /// The objects of a kind.
+    pub fn of_kind(&self, kind: Kind) -> Api<DynamicObject> {
+        objects(self.plane.client(), &self.namespace, kind)
+    }
+
+    /// The plural of the kind of address that the test is about, as the proxy knows it.
+    pub fn addresses_resource(&self) -> String {
+        let resource = Kind::Address(self.family).resource();
+        format!("{}.{}", resource.plural, resource.group)
+    }
+
+    /// The plural of the kind of claim that the test is about.
+    pub fn claims_resource(&self) -> &'static str {
+        Kind::Claim(self.family).resource().plural
     }
 
     pub async fn delete_claim(&self, name: &str) {
@@ -161,24 +235,35 @@ impl Scene {
 
     /// The address that a claim gets, once it is published, checked against the address object.
     pub async fn bound(&self, name: &str) -> String {
-        self.until(&format!("claim {name} is bound"), || self.address_of(name)).await
+        self.bound_of(self.family, name).await
     }
 
-    async fn address_of(&self, name: &str) -> Option<String> {
-        let claim = self.claims.get_opt(name).await.unwrap()?;
-        let object = claim.status.as_ref()?.address.as_ref()?.name.clone()?;
-        let address = self.addresses.get_opt(&object).await.unwrap()?;
-        assert_eq!(address.spec.claim.name.as_deref(), Some(name));
+    /// The same for a claim of whichever family.
+    pub async fn bound_of(&self, family: Family, name: &str) -> String {
+        let what = format!("{} {name} is bound", Kind::Claim(family).name());
+        self.until(&what, || self.address_of(family, name)).await
+    }
+
+    async fn address_of(&self, family: Family, name: &str) -> Option<String> {
+        let claim = self.of_kind(Kind::Claim(family)).get_opt(name).await.unwrap()?;
+        let object = published(&claim)?;
+        let address = self.of_kind(Kind::Address(family)).get_opt(&object).await.unwrap()?;
+        assert_eq!(claim_of(&address), name);
         (address.annotations().get("ipam.metal3.io/claim-uid") == claim.metadata.uid.as_ref())
-            .then(|| address.spec.address.clone())
+            .then(|| ip_of(&address))
+    }
+
+    /// The status of a claim.
+    pub async fn status(&self, name: &str) -> Value {
+        self.claims.get(name).await.unwrap().data["status"].clone()
     }
 
     /// Message of a claim's `Ready` condition, once it is `False` for this reason.
     pub async fn refused(&self, name: &str, reason: &str) -> String {
         let look = || async {
-            let status = self.claims.get_opt(name).await.unwrap()?.status?;
-            let ready = status.conditions.into_iter().find(|condition| condition.type_ == "Ready")?;
-            (ready.status == "False" && ready.reason == reason).then_some(ready.message)
+            let ready = ready(&self.claims.get_opt(name).await.unwrap()?)?;
+            let is_so = ready["status"] == "False" && ready["reason"] == reason;
+            is_so.then(|| ready["message"].as_str().unwrap_or_default().to_owned())
         };
         self.until(&format!("claim {name} is refused: {reason}"), look).await
     }
@@ -215,31 +300,38 @@ impl Scene {
     }
 
     async fn disorder(&self) -> Option<String> {
-        let addresses = self.addresses.list(&ListParams::default()).await.unwrap().items;
-        let claims = self.claims.list(&ListParams::default()).await.unwrap().items;
-        let uids: BTreeMap<String, String> =
-            claims.iter().map(|claim| (claim.name_any(), claim.uid().unwrap_or_default())).collect();
+        let mut addresses = Vec::new();
         let mut seen = BTreeMap::new();
-        for address in &addresses {
-            let (name, claim) = (address.name_any(), address.spec.claim.name.clone().unwrap_or_default());
-            if let Some(other) = seen.insert(address.spec.address.clone(), name.clone()) {
-                panic!("{} is held by {other} and by {name}", address.spec.address);
+        for family in [Family::Metal3, Family::Capi] {
+            let claims = self.of_kind(Kind::Claim(family)).list(&ListParams::default()).await.unwrap().items;
+            let of_family =
+                self.of_kind(Kind::Address(family)).list(&ListParams::default()).await.unwrap().items;
+            let uids: BTreeMap<String, String> =
+                claims.iter().map(|claim| (claim.name_any(), claim.uid().unwrap_or_default())).collect();
+            for address in of_family.into_iter().filter(|address| !pool_of(address).is_empty()) {
+                let key = (pool_of(&address), ip_of(&address).parse::<std::net::IpAddr>().unwrap());
+                if let Some(other) = seen.insert(key.clone(), address.name_any()) {
+                    panic!("{} is held by {other} and by {}", key.1, address.name_any());
+                }
+                if uids.get(&claim_of(&address)) != address.annotations().get("ipam.metal3.io/claim-uid") {
+                    return Some(format!(
+                        "{} is of a claim that is gone: {}",
+                        address.name_any(),
+                        claim_of(&address)
+                    ));
+                }
+                addresses.push(address);
             }
-            if uids.get(&claim) != address.annotations().get("ipam.metal3.io/claim-uid") {
-                return Some(format!("{name} is of a claim that is gone: {claim}"));
+            if let Some(claim) = claims.iter().find(|claim| claim.metadata.deletion_timestamp.is_some()) {
+                return Some(format!("{} is being deleted", claim.name_any()));
             }
-        }
-        if let Some(claim) = claims.iter().find(|claim| claim.metadata.deletion_timestamp.is_some()) {
-            return Some(format!("{} is being deleted", claim.name_any()));
         }
         for pool in self.pools.list(&ListParams::default()).await.unwrap().items {
             let name = pool.name_any();
-            let of_pool = addresses.iter().filter(|address| address.spec.pool.name.as_deref() == Some(&name));
-            let expected: BTreeMap<String, String> = of_pool
-                .map(|address| {
-                    (address.spec.claim.name.clone().unwrap_or_default(), address.spec.address.clone())
-                })
-                .collect();
+            // Where claims of both families share a name, the IPClaim's address is shown.
+            let of_pool = addresses.iter().rev().filter(|address| pool_of(address) == name);
+            let expected: BTreeMap<String, String> =
+                of_pool.map(|address| (claim_of(address), ip_of(address))).collect();
             let indexes = pool.status.unwrap_or_default().indexes;
             if indexes != expected {
                 return Some(format!("pool {name} has indexes {indexes:?}, and not {expected:?}"));
@@ -247,6 +339,36 @@ impl Scene {
         }
         None
     }
+}
+
+/// Name of the address object that a claim of either family publishes.
+pub fn published(claim: &DynamicObject) -> Option<String> {
+    let status = &claim.data["status"];
+    let name = status["address"]["name"].as_str().or(status["addressRef"]["name"].as_str())?;
+    Some(name.to_owned())
+}
+
+/// A claim's `Ready` condition.
+pub fn ready(claim: &DynamicObject) -> Option<Value> {
+    let conditions = claim.data["status"]["conditions"].as_array()?;
+    conditions.iter().find(|condition| condition["type"] == "Ready").cloned()
+}
+
+fn ip_of(address: &DynamicObject) -> String {
+    address.data["spec"]["address"].as_str().unwrap_or_default().to_owned()
+}
+
+fn claim_of(address: &DynamicObject) -> String {
+    let spec = &address.data["spec"];
+    spec["claim"]["name"].as_str().or(spec["claimRef"]["name"].as_str()).unwrap_or_default().to_owned()
+}
+
+/// The pool that an address is of; empty if it is another provider's.
+fn pool_of(address: &DynamicObject) -> String {
+    let spec = &address.data["spec"];
+    let foreign = spec["poolRef"]["kind"].as_str().is_some_and(|kind| kind != "IPPool");
+    let name = spec["pool"]["name"].as_str().or(spec["poolRef"]["name"].as_str().filter(|_| !foreign));
+    name.unwrap_or_default().to_owned()
 }
 
 impl Drop for Scene {

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use ipam::api::{Family, Kind, address_name};
-use ipam::ledger::{Act, Address, Claim, Id, Outcome, Seen, Uid, Write};
+use ipam::api::{Family, Kind, address_in_name, address_name};
+use ipam::ledger::{Act, Address, Claim, Id, Outcome, Seen, Text, Uid, Write};
 
 use crate::server::{Object, Server};
 use crate::world::{Whose, publishes};
@@ -45,6 +45,20 @@ impl Check {
     /// What was published by way of this object cannot be known any more.
     pub fn forget(&mut self, object: &Uid) {
         self.published.retain(|_, published| published.object != *object);
+    }
+
+    /// A controller starts anew: which address a claim publishes, it can only tell from the object, or from its name by
+    /// the prefix that the pool has now.
+    pub fn start_over(&mut self, server: &Server) {
+        let names: BTreeMap<&Uid, Option<&Text>> =
+            server.claims().map(|(_, claim)| (&claim.meta.uid, claim.shown.address.as_ref())).collect();
+        let exists = |object: &Uid| server.addresses().any(|(_, address)| address.meta.uid == *object);
+        self.published.retain(|claim, published| {
+            let pool = server.pool(&published.pool);
+            let said = pool.zip(names.get(claim).copied().flatten());
+            let said = said.and_then(|(pool, name)| address_in_name(&pool.name_prefix, name));
+            exists(&published.object) || said == Some(published.ip)
+        });
     }
 
     /// A person has made this address.

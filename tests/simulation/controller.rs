@@ -113,7 +113,9 @@ impl Controller {
 
     pub fn end_list(&mut self, kind: Kind, (position, objects): (usize, Vec<Seen>)) {
         let listed: BTreeSet<_> = objects.iter().map(|seen| seen.id().clone()).collect();
-        objects.into_iter().for_each(|seen| self.ledger.observe(seen));
+        for seen in objects {
+            self.ledger.observe(seen);
+        }
         self.ledger.relisted(kind, &listed);
         self.watches.insert(kind, Watch::At(position));
     }

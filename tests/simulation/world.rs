@@ -302,6 +302,7 @@ impl World {
         let fences = self.controllers[which].fences;
         self.dies(which);
         self.controllers.insert(which, Controller::new(fences));
+        self.check.start_over(&self.server);
     }
 
     /// What a controller had sent when it died may be lost, or late, or done.
