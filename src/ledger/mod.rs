@@ -36,6 +36,9 @@ mod uid;
 mod verdict;
 mod write;
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 

@@ -1,0 +1,148 @@
+//! When a claim that had to wait is served after all.
+
+use std::time::Duration;
+
+use super::scene::Scene;
+use super::*;
+use crate::ledger::{Act, Outcome};
+
+const NOTHING: [&str; 0] = [];
+const EXHAUSTED: &str = "PoolExhausted: Exhausted IP Pools";
+
+#[test]
+fn s14_what_a_claim_shows_already_is_not_written_again() {
+    let mut scene = Scene::with(pool("10.0.0.1"));
+    scene.after(claim("a"));
+    scene.after(claim("b"));
+    scene.change_claim("b", |claim| claim.labels = Arc::new([("x".into(), "y".into())].into()));
+    assert_eq!(scene.run(), NOTHING);
+}
+
+#[test]
+fn the_time_of_a_condition_is_that_of_its_last_change_from_true_to_false_or_back() {
+    let mut scene = Scene::with(Pool { paused: true, ..pool("10.0.0.1-10.0.0.2") });
+    let since = |scene: &Scene| scene.shown(&claim_id("a")).ready.as_ref().map(|ready| ready.since);
+    scene.after(claim("a"));
+    assert_eq!(since(&scene), Some(1000));
+    scene.pass(Duration::from_secs(5));
+    scene.change_claim("a", |claim| claim.requested = Some("nonsense".into()));
+    scene.change_pool("p", |pool| pool.paused = false);
+    scene.run();
+    assert_eq!((since(&scene), scene.bound().len()), (Some(1000), 0));
+    scene.change_claim("a", |claim| claim.requested = None);
+    scene.run();
+    assert_eq!((since(&scene), scene.bound().len()), (Some(1005), 1));
+}
+
+#[test]
+fn s1_a_newcomer_does_not_get_what_an_older_claim_waits_for() {
+    let mut scene = Scene::with(pool("10.0.0.1"));
+    scene.after(claim("first"));
+    scene.after(bare_claim("waits"));
+    scene.delete(&claim_id("first"));
+    while scene.server.objects.contains_key(&claim_id("first")) {
+        scene.due();
+        scene.done();
+    }
+    scene.add(claim("newcomer"));
+    assert_eq!(scene.due(), ["protect claim waits", &format!("fail claim newcomer: {EXHAUSTED}")]);
+    scene.done();
+    assert_eq!(scene.run(), ["take 10.0.0.1 for claim waits", "bind claim waits to p-10-0-0-1"]);
+}
+
+fn respec(scene: &mut Scene, spec: &IPPoolSpec) {
+    scene.change_pool("p", |pool| pool.rules = Arc::new(PoolRules::read(spec)));
+}
+
+#[test]
+fn s1_a_pool_that_grows_serves_who_waits_in_their_order() {
+    let mut scene = Scene::with(pool("10.0.0.1"));
+    for name in ["a", "b", "c"] {
+        scene.after(claim(name));
+    }
+    respec(&mut scene, &spec(&["10.0.0.1-10.0.0.3"]));
+    assert_eq!(scene.due(), ["take 10.0.0.2 for claim b", "take 10.0.0.3 for claim c"]);
+}
+
+#[test]
+fn s1_an_exclusion_that_is_lifted_serves_who_waits() {
+    let mut scene = Scene::with(pool_of(&IPPoolSpec {
+        excluded_addresses: vec!["10.0.0.1".into()],
+        ..spec(&["10.0.0.1"])
+    }));
+    assert_eq!(scene.after(claim("a")), [format!("fail claim a: {EXHAUSTED}")]);
+    respec(&mut scene, &spec(&["10.0.0.1"]));
+    assert_eq!(scene.run(), ["take 10.0.0.1 for claim a", "bind claim a to p-10-0-0-1"]);
+}
+
+#[test]
+fn a_claim_whose_annotation_is_fixed_is_served() {
+    let mut scene = Scene::with(pool("10.0.0.1-10.0.0.9"));
+    scene.after(request("a", "10.0.0.x"));
+    scene.change_claim("a", |claim| claim.requested = Some("10.0.0.7".into()));
+    assert_eq!(scene.run(), ["take 10.0.0.7 for claim a", "bind claim a to p-10-0-0-7"]);
+}
+
+#[test]
+fn a_claim_whose_reservation_is_fixed_is_served() {
+    let reserved = |ip: &str| IPPoolSpec {
+        pre_allocations: [("a".to_owned(), ip.to_owned())].into(),
+        ..spec(&["10.0.0.1-10.0.0.3"])
+    };
+    let mut scene = Scene::with(pool_of(&reserved("10.0.0.9")));
+    assert_eq!(scene.after(claim("a")), ["fail claim a: AllocationFailed: Pre-allocated IP out of bounds"]);
+    respec(&mut scene, &reserved("10.0.0.3"));
+    assert_eq!(scene.run(), ["take 10.0.0.3 for claim a", "bind claim a to p-10-0-0-3"]);
+}
+
+#[test]
+fn a_claim_that_waits_for_one_address_gets_it_when_it_is_free_and_not_any_other() {
+    let mut scene = Scene::with(pool("10.0.0.1-10.0.0.3"));
+    scene.after(claim("a"));
+    scene.after(claim("b"));
+    scene.after(request("wants", "10.0.0.1"));
+    scene.delete(&claim_id("b"));
+    assert_eq!(scene.run()[2..], ["strip claim b"]);
+    scene.delete(&claim_id("a"));
+    assert_eq!(scene.run()[3..], ["take 10.0.0.1 for claim wants", "bind claim wants to p-10-0-0-1"]);
+}
+
+#[test]
+fn a_claim_whose_pool_appears_is_served() {
+    let mut scene = Scene::with(pool("10.0.0.1"));
+    scene.after(Claim { pool: "q".into(), ..claim("a") });
+    scene.add(Pool { id: pool_id("q"), name_prefix: "q".into(), ..pool("10.1.0.1") });
+    let due = scene.run();
+    assert_eq!(due, ["status of pool q", "take 10.1.0.1 for claim a", "bind claim a to q-10-1-0-1"]);
+}
+
+#[test]
+fn s6_claims_are_served_when_the_cluster_of_their_pool_appears() {
+    let mut scene = Scene::with(Pool { cluster: Some("k".into()), labelled: true, ..pool("10.0.0.1") });
+    scene.after(claim("a"));
+    scene.add(cluster());
+    let expected = ["dress pool p: owner", "take 10.0.0.1 for claim a", "bind claim a to p-10-0-0-1"];
+    assert_eq!(scene.run(), expected);
+}
+
+#[test]
+fn s3_one_bad_claim_holds_up_nobody() {
+    let mut scene = Scene::with(pool("10.0.0.1-10.0.0.9"));
+    scene.add(request("bad", "nonsense"));
+    scene.add(request("worse", "10.0.0.77"));
+    scene.add(claim("good"));
+    assert_eq!(scene.due()[2..], ["take 10.0.0.1 for claim good"]);
+}
+
+#[test]
+fn a_claim_that_turns_to_another_pool_leaves_nothing_behind() {
+    let mut scene = Scene::with(pool("10.0.0.1"));
+    scene.add(Pool { id: pool_id("q"), name_prefix: "q".into(), ..pool("10.1.0.1") });
+    scene.run();
+    scene.add(claim("a"));
+    assert_eq!(scene.due(), ["take 10.0.0.1 for claim a"]);
+    scene.change_claim("a", |claim| claim.pool = "q".into());
+    scene.lose();
+    assert_eq!(scene.due(), ["take 10.1.0.1 for claim a"]);
+    assert_eq!(scene.after(claim("b"))[0], "take 10.0.0.1 for claim b");
+}
