@@ -33,6 +33,17 @@ fn a_pool_that_is_gone_is_forgotten_once_nothing_of_it_is_held() {
 }
 
 #[test]
+fn texts_and_labels_that_nobody_has_any_more_are_forgotten_without_a_new_list() {
+    let mut scene = Scene::with(pool("10.0.0.1-10.0.0.9"));
+    for n in 0..10_000 {
+        let labels = Arc::new([("machine".to_owned(), n.to_string())].into());
+        scene.add(Claim { labels, paused: true, ..claim("a") });
+        scene.tear_away(&claim_id("a"));
+    }
+    assert!(scene.ledger.names.len() < 3000, "{} are kept", scene.ledger.names.len());
+}
+
+#[test]
 fn an_object_that_a_list_lacks_is_gone_and_one_that_a_reply_showed_meanwhile_is_read() {
     let mut scene = Scene::with(pool("10.0.0.1-10.0.0.9"));
     scene.after(claim("a"));
