@@ -254,6 +254,13 @@ impl Ledger {
         self.tasks.extend(next);
     }
 
+    /// Wakes the claim that has come within reach of the free addresses, as one before it has taken its own.
+    fn wake_last_in_line(&mut self, pool: &Id) {
+        let last = self.books.get(pool).and_then(|book| book.next_in_line().last());
+        let last = last.cloned().map(Task::Claim);
+        self.tasks.extend(last);
+    }
+
     fn leave_queue(&mut self, id: &Id) {
         let Some(entry) = self.claims.get_mut(id) else { return };
         let Some(queued) = entry.queued.take() else { return };
@@ -600,6 +607,9 @@ impl Ledger {
             entry.reserve = Some(Reserve { ip, name, unsure: false });
         }
         self.relock(id);
+        if queued.is_some() {
+            self.wake_last_in_line(&pool);
+        }
         Some(Act::Take(Box::new(new)))
     }
 

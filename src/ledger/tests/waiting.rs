@@ -65,6 +65,18 @@ fn s1_a_pool_that_grows_serves_who_waits_in_their_order() {
 }
 
 #[test]
+fn s1_a_pool_that_grows_serves_all_who_wait_however_many_they_are() {
+    let mut scene = Scene::with(pool_of(&spec(&[])));
+    for n in 0..200 {
+        scene.add(bare_claim(&format!("c{n}")));
+    }
+    assert_eq!(scene.run().len(), 200);
+    respec(&mut scene, &spec(&["10.0.0.0-10.0.3.255"]));
+    scene.run();
+    assert_eq!(scene.bound().len(), 200);
+}
+
+#[test]
 fn s1_an_exclusion_that_is_lifted_serves_who_waits() {
     let mut scene = Scene::with(pool_of(&IPPoolSpec {
         excluded_addresses: vec!["10.0.0.1".into()],
