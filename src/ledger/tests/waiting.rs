@@ -147,6 +147,39 @@ fn s3_one_bad_claim_holds_up_nobody() {
 }
 
 #[test]
+fn s3_a_claim_whose_writes_are_refused_does_not_keep_its_place_in_the_line() {
+    let mut scene = Scene::with(pool("10.0.0.1"));
+    scene.after(claim("first"));
+    scene.after(bare_claim("bad"));
+    scene.after(claim("good"));
+    scene.delete(&claim_id("first"));
+    for _ in 0..60 {
+        scene.due();
+        while let Some(write) = scene.sent.first() {
+            if matches!(write.act, Act::Protect { .. }) {
+                scene.reply(Outcome::Refused("no".into()));
+            } else {
+                scene.succeed();
+            }
+        }
+        scene.pass(Duration::from_secs(1));
+    }
+    assert_eq!(scene.bound(), [("good", "p-10-0-0-1")]);
+}
+
+#[test]
+fn s3_a_claim_that_turns_to_another_namespace_does_not_keep_its_place_in_the_line() {
+    let mut scene = Scene::with(pool("10.0.0.1"));
+    scene.after(claim("first"));
+    scene.after(claim("turns"));
+    scene.after(claim("good"));
+    scene.change_claim("turns", |claim| claim.elsewhere = Some("other".into()));
+    scene.delete(&claim_id("first"));
+    scene.run();
+    assert_eq!(scene.bound(), [("good", "p-10-0-0-1")]);
+}
+
+#[test]
 fn a_claim_that_turns_to_another_pool_leaves_nothing_behind() {
     let mut scene = Scene::with(pool("10.0.0.1"));
     scene.add(Pool { id: pool_id("q"), name_prefix: "q".into(), ..pool("10.1.0.1") });
@@ -157,4 +190,17 @@ fn a_claim_that_turns_to_another_pool_leaves_nothing_behind() {
     scene.lose();
     assert_eq!(scene.due(), ["take 10.1.0.1 for claim a"]);
     assert_eq!(scene.after(claim("b"))[0], "take 10.0.0.1 for claim b");
+}
+
+#[test]
+fn s3_a_claim_that_waits_for_an_address_on_its_way_out_does_not_keep_its_place_in_the_line() {
+    let mut scene = Scene::with(pool("10.0.0.1"));
+    scene.after(claim("first"));
+    scene.after(claim("stuck"));
+    scene.after(claim("good"));
+    let deleting = Meta { deleting: true, ..meta(FOREIGN) };
+    scene.add(Address { meta: deleting, ..by_hand("router", "10.9.9.9", "stuck") });
+    scene.delete(&claim_id("first"));
+    scene.run();
+    assert_eq!(scene.bound(), [("good", "p-10-0-0-1")]);
 }
