@@ -689,7 +689,7 @@ impl Ledger {
             entry.unsure = false;
             return;
         }
-        entry.end_seen = true;
+        entry.end_seen |= entry.claim.shown.address.as_ref() == Some(&object.name);
         match outcome {
             // Not there: a take that went unanswered is sent again under the same name, so that if the first takes
             // effect after all, the second finds it.

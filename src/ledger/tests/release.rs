@@ -102,6 +102,19 @@ fn l2_an_address_that_is_looked_for_and_not_found_does_not_hold_its_claim() {
 }
 
 #[test]
+fn l2_a_look_for_one_address_says_nothing_of_another_that_the_claim_publishes() {
+    let mut scene = Scene::with(pool("10.0.0.1"));
+    let shown = Shown { address: Some("elsewhere".into()), ..Shown::default() };
+    scene.add(Claim { shown, ..claim("a") });
+    assert_eq!(scene.due(), ["take 10.0.0.1 for claim a"]);
+    scene.lose();
+    assert_eq!(scene.due(), ["read address p-10-0-0-1"]);
+    scene.done();
+    scene.delete(&claim_id("a"));
+    assert_eq!(scene.run(), ["read address elsewhere", "strip claim a"]);
+}
+
+#[test]
 fn l1_a_claim_deleted_while_its_address_is_taken_gives_it_back() {
     let mut scene = Scene::with(pool("10.0.0.1"));
     scene.add(claim("a"));
