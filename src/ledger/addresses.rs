@@ -156,6 +156,20 @@ impl Ledger {
         }
     }
 
+    /// Lets go of what names block in a pool whose addresses will have other names from now on.
+    pub(super) fn unblock_all(&mut self, pool: &Id) {
+        let blocked = self.books.get_mut(pool).map(|book| std::mem::take(&mut book.blocked));
+        for (by, ip) in blocked.unwrap_or_default() {
+            if let Some(pools) = self.blocks.get_mut(&by) {
+                pools.remove(pool);
+                if pools.is_empty() {
+                    self.blocks.remove(&by);
+                }
+            }
+            self.let_go(pool, ip);
+        }
+    }
+
     pub(super) fn due_for_address(&mut self, id: &Id, now: Now) -> Option<Step> {
         let entry = self.addresses.get(id)?;
         if entry.in_flight {

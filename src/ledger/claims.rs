@@ -607,7 +607,10 @@ impl Ledger {
             pool_uid: book.pool.as_ref()?.meta.uid.clone(),
             labels: entry.claim.labels.clone(),
         };
-        if entry.reserve.is_none() {
+        if let Some(reserve) = &mut entry.reserve {
+            // The pool may be another by now, with another prefix.
+            reserve.name = name;
+        } else {
             book.hold(ip);
             book.takes += 1;
             entry.reserve = Some(Reserve { ip, name, unsure: false });

@@ -17,6 +17,10 @@ impl Ledger {
         self.names.share(&mut pool.id.name);
         let book = self.books.entry(id.clone()).or_default();
         let is_new = book.pool.is_none();
+        if book.pool.as_ref().is_some_and(|old| old.name_prefix != pool.name_prefix) {
+            self.unblock_all(&id);
+        }
+        let book = self.books.entry(id.clone()).or_default();
         if book.set_pool(pool) {
             self.wake_claims_of(&id, is_new);
             self.wake_addresses_of(&id);
@@ -25,6 +29,7 @@ impl Ledger {
     }
 
     pub(super) fn forget_pool(&mut self, id: &Id) {
+        self.unblock_all(id);
         if let Some(book) = self.books.get_mut(id) {
             book.drop_pool();
         }

@@ -170,3 +170,16 @@ fn not_now_is_heard_and_the_address_is_kept_meanwhile() {
     scene.pass(Duration::from_millis(200));
     assert_eq!(scene.due(), ["take 10.0.0.1 for claim a"]);
 }
+
+#[test]
+fn a_take_under_way_when_its_pool_is_made_anew_under_another_prefix_is_settled() {
+    let mut scene = Scene::with(pool("10.0.0.1-10.0.0.9"));
+    scene.add(claim("a"));
+    scene.due();
+    scene.tear_away(&pool_id("p"));
+    scene.add(Pool { name_prefix: "new".into(), ..pool("10.0.0.1-10.0.0.9") });
+    scene.lose();
+    scene.add_unseen(by_hand("new-10-0-0-1", "10.0.0.1", "somebody"));
+    scene.run_for(Duration::from_mins(1));
+    assert_eq!(scene.bound(), [("a", "new-10-0-0-2")]);
+}

@@ -38,3 +38,29 @@ fn s4_what_a_name_blocked_is_free_when_the_name_is() {
     scene.run();
     assert_eq!(scene.bound(), [("b", "p-10-0-0-1")]);
 }
+
+#[test]
+fn s4_a_pool_made_anew_under_another_prefix_is_blocked_no_more() {
+    let mut scene = Scene::with(pool("10.0.0.1"));
+    scene.add(twin("q", "10.0.0.1"));
+    scene.after(claim("a"));
+    scene.after(Claim { pool: "q".into(), ..claim("b") });
+    scene.tear_away(&pool_id("q"));
+    scene.add(Pool { name_prefix: "q".into(), ..twin("q", "10.0.0.1") });
+    scene.run();
+    assert_eq!(scene.bound(), [("a", "p-10-0-0-1"), ("b", "q-10-0-0-1")]);
+}
+
+#[test]
+fn s4_a_pool_whose_names_change_is_blocked_by_other_names() {
+    let mut scene = Scene::with(pool("a:b::5-a:b::6"));
+    scene.add(Pool { name_prefix: "p-a".into(), ..twin("q", "b::5") });
+    scene.after(claim("a"));
+    scene.after(Claim { pool: "q".into(), ..claim("b") });
+    let respelt = spec(&["a:b::5"]);
+    scene.change_pool("q", |pool| {
+        (pool.name_prefix, pool.rules) = ("p".into(), Arc::new(PoolRules::read(&respelt)));
+    });
+    assert_eq!(scene.run_for(Duration::from_secs(1)), ["status of pool p", "status of pool q"]);
+    assert_eq!(scene.bound(), [("a", "p-a-b--5")]);
+}
