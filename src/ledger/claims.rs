@@ -13,7 +13,7 @@ use super::{
     Text, Verdict, Write,
 };
 use crate::addr::parse_ip;
-use crate::api::{AllocationStrategy, Kind};
+use crate::api::{AllocationStrategy, Family, Kind};
 
 /// What is known of a claim.
 pub(super) struct Entry {
@@ -626,7 +626,8 @@ impl Ledger {
     fn show(&mut self, id: &Id, verdict: Verdict, now: Now) -> Option<Act> {
         let Claim { shown, meta, .. } = &self.claims.get(id)?.claim;
         let (is, reason, message) = (verdict.is_bound(), verdict.reason(), verdict.message());
-        let error = verdict.error();
+        // Cluster API's kind has no such field.
+        let error = verdict.error().filter(|_| id.family() == Family::Metal3);
         // A claim that publishes an address goes on doing so: whoever read it may be using it.
         let address = match verdict {
             Verdict::Bound(name) => Some(name),

@@ -277,6 +277,14 @@ fn d4_a_reserved_address_that_is_held_is_not_granted() {
 }
 
 #[test]
+fn d4_one_reservation_serves_one_of_two_claims_with_its_name() {
+    let mut scene = Scene::with(pool_of(&pre_allocated(&["10.0.0.1-10.0.0.9"], &[("a", "10.0.0.5")])));
+    assert_eq!(scene.after(claim("a"))[0], "take 10.0.0.5 for claim a");
+    let due = scene.after(capi_claim("a"));
+    assert_eq!(due, ["tell capi claim a: AllocationFailed: Pre-allocated IP not available"]);
+}
+
+#[test]
 fn overlapping_entries_hand_out_an_address_once_with_the_settings_of_the_first() {
     let mut spec = spec(&["10.0.0.1-10.0.0.2", "10.0.0.2-10.0.0.3"]);
     (spec.pools[0].prefix, spec.pools[1].prefix) = (Some(24), Some(26));

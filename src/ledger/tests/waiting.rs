@@ -19,6 +19,23 @@ fn s14_what_a_claim_shows_already_is_not_written_again() {
 }
 
 #[test]
+fn s14_a_claim_of_cluster_api_is_told_once_though_its_kind_has_no_error_message() {
+    let mut scene = Scene::with(pool_of(&spec(&[])));
+    assert_eq!(scene.after(capi_claim("a")).len(), 1);
+    assert_eq!(scene.run(), NOTHING);
+}
+
+#[test]
+fn s5_the_reason_of_a_condition_is_never_empty() {
+    let mut scene = Scene::with(pool("10.0.0.1"));
+    scene.after(capi_claim("a"));
+    scene.after(capi_claim("b"));
+    for name in ["a", "b"] {
+        assert!(!scene.shown(&capi_claim_id(name)).ready.as_ref().unwrap().reason.is_empty());
+    }
+}
+
+#[test]
 fn the_time_of_a_condition_is_that_of_its_last_change_from_true_to_false_or_back() {
     let mut scene = Scene::with(Pool { paused: true, ..pool("10.0.0.1-10.0.0.2") });
     let since = |scene: &Scene| scene.shown(&claim_id("a")).ready.as_ref().map(|ready| ready.since);
@@ -32,6 +49,17 @@ fn the_time_of_a_condition_is_that_of_its_last_change_from_true_to_false_or_back
     scene.change_claim("a", |claim| claim.requested = None);
     scene.run();
     assert_eq!((since(&scene), scene.bound().len()), (Some(1005), 1));
+}
+
+#[test]
+fn s1_an_address_that_becomes_free_goes_to_the_claim_that_is_the_oldest() {
+    let mut scene = Scene::with(pool("10.0.0.1"));
+    scene.after(claim("first"));
+    scene.after(Claim { created: 30, ..claim("young") });
+    scene.after(Claim { created: 20, ..capi_claim("old") });
+    scene.delete(&claim_id("first"));
+    let due = scene.run();
+    assert_eq!(due[3..], ["take 10.0.0.1 for capi claim old", "bind capi claim old to p-10-0-0-1"]);
 }
 
 #[test]
