@@ -221,6 +221,18 @@ fn a_claim_that_turns_to_another_pool_leaves_nothing_behind() {
 }
 
 #[test]
+fn a_claim_whose_lost_address_a_person_held_for_a_while_gets_it_back() {
+    let mut scene = Scene::with(pool("10.0.0.1"));
+    scene.after(claim("a"));
+    scene.tear_away(&address_id("p-10-0-0-1"));
+    scene.add(by_hand("router", "10.0.0.1", "somebody"));
+    let due = scene.run();
+    assert_eq!(due, [format!("fail claim a: {EXHAUSTED} (still p-10-0-0-1)")]);
+    scene.delete(&address_id("router"));
+    assert_eq!(scene.run(), ["take 10.0.0.1 for claim a", "bind claim a to p-10-0-0-1"]);
+}
+
+#[test]
 fn s3_a_claim_that_waits_for_an_address_on_its_way_out_does_not_keep_its_place_in_the_line() {
     let mut scene = Scene::with(pool("10.0.0.1"));
     scene.after(claim("first"));
