@@ -40,8 +40,15 @@ impl Ledger {
 
     pub(super) fn observe_cluster(&mut self, cluster: Cluster) {
         let id = cluster.id.clone();
+        let same = |old: &Cluster| {
+            (old.paused, &old.meta.uid, &old.api_version)
+                == (cluster.paused, &cluster.meta.uid, &cluster.api_version)
+        };
+        let is_news = !self.clusters.get(&id).is_some_and(same);
         self.clusters.insert(id.clone(), cluster);
-        self.wake_pools_of(&id);
+        if is_news {
+            self.wake_pools_of(&id);
+        }
     }
 
     /// Wakes the pools of a Cluster, and what depends on them.

@@ -90,6 +90,16 @@ fn a_cluster_made_anew_is_the_owner_from_then_on() {
 }
 
 #[test]
+fn s14_an_update_of_a_cluster_that_changes_nothing_for_its_pools_wakes_nobody() {
+    let mut scene = dressed();
+    scene.after(claim("a"));
+    scene.run_for(Duration::from_secs(5));
+    assert_eq!(scene.ledger.next_wake(), None);
+    scene.change(&cluster_id(), |_| {});
+    assert_eq!(scene.ledger.next_wake(), None);
+}
+
+#[test]
 fn s6_a_cluster_that_goes_closes_its_pool_and_what_is_handed_out_stays() {
     let mut scene = dressed();
     scene.after(claim("a"));
