@@ -114,8 +114,7 @@ impl Ledger {
         if let Some(why) = self.pool_paused(&pool.id) {
             return not("Paused", why);
         }
-        let ignored: Vec<String> = pool.rules.violations.iter().map(ToString::to_string).collect();
-        let ignored = ignored.join("; ");
+        let ignored = violations(pool);
         if book.space.capacity() == 0 {
             let why = if ignored.is_empty() { "The pool holds no address".to_owned() } else { ignored };
             return not("InvalidSpec", why);
@@ -180,6 +179,16 @@ impl Wanted {
             observed_generation: None,
         }
     }
+}
+
+/// What is not valid in a pool's spec: the first few, as a status has to stay small.
+fn violations(pool: &Pool) -> String {
+    const SHOWN: usize = 5;
+    let all = &pool.rules.violations;
+    let more = all.len().saturating_sub(SHOWN);
+    let more = (more > 0).then(|| format!("and {more} more"));
+    let shown: Vec<String> = all.iter().take(SHOWN).map(ToString::to_string).chain(more).collect();
+    shown.join("; ")
 }
 
 /// A number as the API shows it: absent where it exceeds 63 bits.

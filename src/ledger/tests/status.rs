@@ -116,6 +116,13 @@ fn s10_a_pool_that_is_invalid_in_part_hands_out_the_rest_and_says_what_is_ignore
 }
 
 #[test]
+fn s8_a_spec_with_very_many_faults_does_not_make_a_status_that_is_too_large() {
+    let pre_allocations = (0..20_000).map(|n| (format!("c{n}"), "nonsense".to_owned())).collect();
+    let scene = Scene::with(pool_of(&IPPoolSpec { pre_allocations, ..spec(&["10.0.0.1"]) }));
+    assert!(message(&scene, "Ready").len() < 4096, "{} bytes", message(&scene, "Ready").len());
+}
+
+#[test]
 fn s8_the_indexes_stop_at_the_limit_and_a_condition_says_so() {
     let mut scene = Scene::with_limit(40, pool("10.0.0.1-10.0.0.9"));
     for name in ["a", "b", "c"] {

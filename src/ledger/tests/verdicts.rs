@@ -19,6 +19,12 @@ fn an_annotation_that_is_no_address_is_an_error() {
 }
 
 #[test]
+fn s8_an_annotation_of_any_size_does_not_make_a_status_that_is_too_large() {
+    let due = told(request("a", &"x".repeat(100_000)));
+    assert!(due[0].len() < 1024, "{} bytes", due[0].len());
+}
+
+#[test]
 fn a_request_for_another_address_than_the_reserved_one_is_an_error() {
     let text = "AllocationFailed: PreAllocation and requested ip address are conflicting";
     assert_eq!(told(request("reserved", "10.0.0.2")), [format!("fail claim reserved: {text}")]);
