@@ -15,7 +15,7 @@ pub(super) struct Entry {
     /// What is known may be out of date.
     pub unsure: bool,
     in_flight: bool,
-    retry: Retry,
+    pub retry: Retry,
     orphan: Orphan,
 }
 

@@ -141,6 +141,29 @@ fn s2_a_refusal_is_shown_to_people_and_not_in_the_status_and_tried_again_later()
 }
 
 #[test]
+fn s2_a_create_that_is_invalid_is_shown_to_people_too_as_it_has_no_guard() {
+    let mut scene = Scene::with(pool("10.0.0.1-10.0.0.9"));
+    scene.add(claim("a"));
+    assert_eq!(scene.due(), ["take 10.0.0.1 for claim a"]);
+    scene.reply(guard_failed());
+    assert_eq!(scene.notices().len(), 1);
+}
+
+#[test]
+fn s2_a_write_that_goes_unanswered_time_and_again_is_shown_to_people() {
+    let mut scene = Scene::with(pool("10.0.0.1-10.0.0.9"));
+    scene.add(bare_claim("a"));
+    for _ in 0..20 {
+        scene.due();
+        while !scene.sent.is_empty() {
+            scene.lose();
+        }
+        scene.pass(Duration::from_secs(40));
+    }
+    assert!(!scene.notices().is_empty());
+}
+
+#[test]
 fn a_write_that_is_refused_again_and_again_is_tried_less_and_less_often() {
     let mut scene = Scene::with(pool("10.0.0.1-10.0.0.9"));
     scene.add(claim("a"));
