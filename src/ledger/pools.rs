@@ -169,10 +169,11 @@ impl Ledger {
             return None;
         }
         let due = self.due_status(id, now);
+        let stale = self.books.values().filter(|book| book.chore.stale).count();
         let chore = &mut self.books.get_mut(id)?.chore;
         chore.stale = false;
         let due = due?;
-        chore.next_status = now.elapsed + status::interval(due.size);
+        chore.next_status = now.elapsed + status::interval(due.size, stale);
         Some(Act::PoolStatus(Box::new(due.status)))
     }
 

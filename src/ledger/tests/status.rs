@@ -249,3 +249,23 @@ fn s4_a_shared_name_prefix_is_a_condition_that_names_the_other_pool() {
     assert_eq!(conditions(&scene), expected);
     assert!(message(&scene, "NameConflict").contains("pool \"q\""));
 }
+
+#[test]
+fn s8_many_busy_pools_do_not_take_the_room_of_the_claims() {
+    let mut scene = Scene::with(pool("10.0.0.1"));
+    for n in 0..50 {
+        let id = pool_id(&format!("q{n}"));
+        scene.add(Pool { id, name_prefix: format!("q{n}").into(), ..pool("10.0.0.1-10.0.0.99") });
+    }
+    scene.run_for(SECOND * 10);
+    let mut written = 0;
+    for round in 0..10 {
+        for n in 0..50 {
+            scene.add(Claim { pool: format!("q{n}").into(), ..claim(&format!("c{n}-{round}")) });
+        }
+        let due = scene.run_for(SECOND);
+        written += due.iter().filter(|act| act.starts_with("status")).count();
+    }
+    // Each pool once at first, and then ten a second together.
+    assert!((50..=50 + 10 * 10).contains(&written), "{written} statuses in ten seconds");
+}
