@@ -153,8 +153,7 @@ impl Ledger {
         let pool = book.pool.as_ref()?;
         if !self.is_paused(id) {
             let meta = &pool.meta;
-            if meta.deleting && !book.in_use() {
-                let at = meta.finalizers.ours?;
+            if let Some(at) = meta.finalizers.ours.filter(|_| meta.deleting && !book.in_use()) {
                 return Some(Act::Strip { object: id.clone(), uid: meta.uid.clone(), at });
             }
             if let Some(dress) = self.dress(pool) {

@@ -210,6 +210,13 @@ fn l5_a_deleted_pool_stays_while_it_is_not_known_whether_a_take_has_landed() {
 }
 
 #[test]
+fn a_deleted_pool_that_somebody_else_holds_is_stripped_of_ours_only() {
+    let mut scene = Scene::with(Pool { meta: meta(OURS_AND_FOREIGN), ..pool("10.0.0.1") });
+    scene.delete(&pool_id("p"));
+    assert_eq!(scene.run_for(Duration::from_secs(1)), ["strip pool p", "status of pool p"]);
+}
+
+#[test]
 fn a_pool_that_lost_our_finalizer_gets_it_back() {
     let mut scene = Scene::with(pool("10.0.0.1"));
     scene.change_pool("p", |pool| pool.meta.finalizers = FOREIGN);
