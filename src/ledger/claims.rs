@@ -581,32 +581,38 @@ impl Ledger {
         blocker.is_some()
     }
 
-    /// The next step to take `ip`: protect the claim, then create the address object.
+    /// The next step to take `ip`, which is the claim's from now on: protect the claim, then create the address object.
     fn take(&mut self, id: &Id, ip: IpAddr) -> Option<Act> {
+        self.reserve_new(id, ip)?;
         let entry = self.claims.get(id)?;
         let finalizers = entry.claim.meta.finalizers;
         if finalizers.ours.is_none() {
             return Some(Act::Protect { append: finalizers.total > 0 });
         }
-        let entry = self.claims.get_mut(id)?;
-        let (pool, turn, queued) = (entry.claim.pool_id(), entry.turn(), entry.queued.take());
-        self.dequeue(&pool, &turn, queued);
-        let entry = self.claims.get_mut(id)?;
-        let book = self.books.get_mut(&pool)?;
-        let name = book.name_for(ip)?;
+        let book = self.books.get(&entry.claim.pool_id())?;
         let settings = book.space.entry_of(ip).cloned().unwrap_or_default();
-        let new = NewAddress {
-            id: id.beside(Kind::Address(id.family()), &name),
+        Some(Act::Take(Box::new(NewAddress {
+            id: entry.claim.address_id(&entry.reserve.as_ref()?.name),
             ip,
             prefix: settings.prefix,
             gateway: settings.gateway,
             dns: settings.dns,
             claim: id.clone(),
             claim_uid: entry.claim.meta.uid.clone(),
-            pool: pool.clone(),
+            pool: entry.claim.pool_id(),
             pool_uid: book.pool.as_ref()?.meta.uid.clone(),
             labels: entry.claim.labels.clone(),
-        };
+        })))
+    }
+
+    /// Reserves `ip` for an address object that is to be made; the claim waits no longer.
+    fn reserve_new(&mut self, id: &Id, ip: IpAddr) -> Option<()> {
+        let entry = self.claims.get_mut(id)?;
+        let (pool, turn, queued) = (entry.claim.pool_id(), entry.turn(), entry.queued.take());
+        self.dequeue(&pool, &turn, queued);
+        let entry = self.claims.get_mut(id)?;
+        let book = self.books.get_mut(&pool)?;
+        let name = book.name_for(ip)?;
         if let Some(reserve) = &mut entry.reserve {
             // The pool may be another by now, with another prefix.
             reserve.name = name;
@@ -619,7 +625,7 @@ impl Ledger {
         if queued.is_some() {
             self.wake_last_in_line(&pool);
         }
-        Some(Act::Take(Box::new(new)))
+        Some(())
     }
 
     /// The write that makes a claim show `verdict`, if it does not yet.
@@ -675,6 +681,10 @@ impl Ledger {
                 entry.unsure = true;
                 self.doubt_target(write);
             }
+        }
+        // A claim that cannot be protected keeps no address from others.
+        if matches!(write.act, Act::Protect { .. }) && !matches!(outcome, Outcome::Seen(_)) {
+            self.drop_reserve(id);
         }
     }
 

@@ -233,6 +233,17 @@ fn a_claim_whose_lost_address_a_person_held_for_a_while_gets_it_back() {
 }
 
 #[test]
+fn s1_an_older_claim_that_has_to_be_protected_first_gets_what_it_waits_for() {
+    let mut scene = Scene::with(pool("10.0.0.1"));
+    scene.after(claim("first"));
+    scene.after(Claim { requested: Some("10.0.0.1".into()), ..bare_claim("wants") });
+    scene.after(claim("younger"));
+    scene.delete(&claim_id("first"));
+    scene.run();
+    assert_eq!(scene.bound(), [("wants", "p-10-0-0-1")]);
+}
+
+#[test]
 fn s3_a_claim_that_waits_for_an_address_on_its_way_out_does_not_keep_its_place_in_the_line() {
     let mut scene = Scene::with(pool("10.0.0.1"));
     scene.after(claim("first"));
@@ -243,4 +254,14 @@ fn s3_a_claim_that_waits_for_an_address_on_its_way_out_does_not_keep_its_place_i
     scene.delete(&claim_id("first"));
     scene.run();
     assert_eq!(scene.bound(), [("good", "p-10-0-0-1")]);
+}
+
+#[test]
+fn claims_are_protected_only_as_far_as_there_are_addresses_for_them() {
+    let mut scene = Scene::with(pool("10.0.0.1"));
+    scene.add(bare_claim("a"));
+    scene.add(bare_claim("b"));
+    assert_eq!(scene.due(), ["protect claim a", &format!("fail claim b: {EXHAUSTED}")]);
+    scene.done();
+    assert_eq!(scene.run(), ["take 10.0.0.1 for claim a", "bind claim a to p-10-0-0-1"]);
 }
