@@ -168,7 +168,7 @@ impl Ledger {
             return None;
         }
         let due = self.due_status(id, now);
-        let stale = self.books.values().filter(|book| book.chore.stale).count();
+        let stale = self.books.values().filter(|book| book.pool.is_some() && book.chore.stale).count();
         let chore = &mut self.books.get_mut(id)?.chore;
         chore.stale = false;
         let due = due?;
