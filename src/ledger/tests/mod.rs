@@ -14,6 +14,7 @@ mod release;
 mod scene;
 mod server;
 mod status;
+mod storm;
 mod verdicts;
 mod waiting;
 mod words;

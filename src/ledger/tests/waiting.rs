@@ -265,3 +265,19 @@ fn claims_are_protected_only_as_far_as_there_are_addresses_for_them() {
     scene.done();
     assert_eq!(scene.run(), ["take 10.0.0.1 for claim a", "bind claim a to p-10-0-0-1"]);
 }
+
+#[test]
+fn s1_a_claim_that_leaves_the_line_lets_the_next_one_have_what_is_free() {
+    let mut scene = Scene::with(pool("10.0.0.1"));
+    for name in ["first", "paused", "next"] {
+        scene.after(claim(name));
+    }
+    scene.delete(&claim_id("first"));
+    while scene.server.objects.contains_key(&claim_id("first")) {
+        scene.due();
+        scene.done();
+    }
+    scene.change_claim("paused", |claim| claim.paused = true);
+    scene.run();
+    assert_eq!(scene.bound(), [("next", "p-10-0-0-1")]);
+}
