@@ -261,3 +261,11 @@ fn nothing_of_a_paused_claim_is_released() {
     scene.change_claim("a", |claim| claim.paused = false);
     assert_eq!(scene.run(), RELEASE);
 }
+
+#[test]
+fn d7_a_published_address_that_is_deleted_is_made_again_though_the_claim_has_another_by_hand() {
+    let mut scene = full_pool();
+    scene.after(by_hand("router", "10.0.0.5", "a"));
+    scene.delete(&address_id("p-10-0-0-1"));
+    assert_eq!(scene.run(), ["strip address p-10-0-0-1", "take 10.0.0.1 for claim a"]);
+}
