@@ -12,7 +12,7 @@ use crate::ledger::Outcome;
 
 const SEEDS: u64 = 300;
 
-fn one_of(rng: &mut SmallRng, ids: Vec<Id>) -> Option<Id> {
+fn one_of(rng: &mut SmallRng, ids: &[Id]) -> Option<Id> {
     (!ids.is_empty()).then(|| ids[rng.random_range(0..ids.len())].clone())
 }
 
@@ -39,12 +39,12 @@ fn meddle(scene: &mut Scene, rng: &mut SmallRng) {
     match rng.random_range(0..10) {
         0..5 => make_claim(scene, rng),
         5..8 => {
-            if let Some(id) = one_of(rng, ids(scene, is_claim)) {
+            if let Some(id) = one_of(rng, &ids(scene, is_claim)) {
                 scene.delete(&id);
             }
         }
         8 => {
-            if let Some(id) = one_of(rng, ids(scene, is_address)) {
+            if let Some(id) = one_of(rng, &ids(scene, is_address)) {
                 scene.tear_away(&id);
             }
         }
@@ -74,10 +74,10 @@ fn answer(scene: &mut Scene, rng: &mut SmallRng) {
 fn stuck(scene: &Scene) -> Vec<String> {
     let free = |pool: &Id| scene.ledger.books.get(pool).map_or(0, |book| book.space.free());
     let claims = scene.server.objects.values().filter_map(|seen| match seen {
-        Seen::Claim(claim) => Some(claim),
+        Seen::Claim(claim) => Some(&**claim),
         _ => None,
     });
-    let waits = |claim: &&Box<Claim>| {
+    let waits = |claim: &&Claim| {
         let served = claim.shown.ready.as_ref().is_some_and(|ready| ready.is);
         claim.meta.deleting || (!served && claim.requested.is_none() && free(&claim.pool_id()) > 0)
     };
