@@ -79,6 +79,11 @@ impl Space {
         self.may_name(ip) && !self.withheld.contains(ip) && !self.reserved.contains(&ip)
     }
 
+    /// Whether `ip` is reserved, and may be named.
+    pub fn is_reserved(&self, ip: IpAddr) -> bool {
+        self.reserved.contains(&ip)
+    }
+
     /// Number of addresses that some claim can get, saturating at `u128::MAX`.
     pub fn capacity(&self) -> u128 {
         self.capacity
@@ -87,11 +92,6 @@ impl Space {
     /// Number of addresses that any claim can get now, saturating at `u128::MAX`.
     pub fn free(&self) -> u128 {
         self.free.len()
-    }
-
-    /// Whether any claim can get `ip` now.
-    pub fn is_free(&self, ip: IpAddr) -> bool {
-        self.free.contains(ip)
     }
 
     /// The ranges that any claim can get addresses of now, in order.

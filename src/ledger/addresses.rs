@@ -7,7 +7,7 @@ use rand::Rng;
 
 use super::retry::Retry;
 use super::{Act, Address, Id, Ledger, Now, Outcome, Step, Task, Text, Uid, Write};
-use crate::api::Kind;
+use crate::api::{Family, Kind};
 
 /// What is known of an address object.
 pub(super) struct Entry {
@@ -15,7 +15,7 @@ pub(super) struct Entry {
     /// What is known may be out of date.
     pub unsure: bool,
     in_flight: bool,
-    retry: Retry,
+    pub retry: Retry,
     orphan: Orphan,
 }
 
@@ -116,15 +116,29 @@ impl Ledger {
         }
     }
 
-    /// One holder of `ip` less; if it was the last, whoever waits for it is woken.
+    /// One holder of `ip` less; if it was the last, whoever waits for it is woken, and if one is left, that one.
     pub(super) fn let_go(&mut self, pool: &Id, ip: IpAddr) {
         let Some(book) = self.books.get_mut(pool) else { return };
         if book.let_go(ip) {
             let heirs = book.heirs(ip);
             self.tasks.extend(heirs.into_iter().map(Task::Claim));
             self.tasks.insert(Task::Pool(pool.clone()));
+        } else if book.holders(ip) == 1 {
+            self.wake_publisher(pool, ip);
         }
         self.drop_if_empty(pool);
+    }
+
+    /// Wakes the claim that publishes `ip` and whose address object is gone: it may have it again.
+    fn wake_publisher(&mut self, pool: &Id, ip: IpAddr) {
+        let Some(name) = self.books.get(pool).and_then(|book| book.name_for(ip)) else { return };
+        for family in [Family::Metal3, Family::Capi] {
+            let object = pool.beside(Kind::Address(family), &name);
+            let claims: Vec<Id> = self.lockers(&object).cloned().collect();
+            for claim in &claims {
+                self.wake(claim);
+            }
+        }
     }
 
     pub(super) fn drop_if_empty(&mut self, pool: &Id) {
@@ -153,6 +167,20 @@ impl Ledger {
             if let Some(ip) = blocked {
                 self.let_go(&pool, ip);
             }
+        }
+    }
+
+    /// Lets go of what names block in a pool whose addresses will have other names from now on.
+    pub(super) fn unblock_all(&mut self, pool: &Id) {
+        let blocked = self.books.get_mut(pool).map(|book| std::mem::take(&mut book.blocked));
+        for (by, ip) in blocked.unwrap_or_default() {
+            if let Some(pools) = self.blocks.get_mut(&by) {
+                pools.remove(pool);
+                if pools.is_empty() {
+                    self.blocks.remove(&by);
+                }
+            }
+            self.let_go(pool, ip);
         }
     }
 

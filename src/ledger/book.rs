@@ -180,8 +180,7 @@ impl Book {
 
     /// Whether `ip` is reserved for claims of another name.
     pub fn reserved_for_other(&self, ip: IpAddr, claim: &str) -> bool {
-        let reserved = self.pool.iter().flat_map(|pool| &pool.rules.pre_allocations);
-        reserved.into_iter().any(|(name, &reserved)| reserved == ip && &**name != claim)
+        self.space.is_reserved(ip) && self.pre_allocation(claim) != Some(ip)
     }
 
     /// Name of the address object for `ip`.

@@ -36,6 +36,9 @@ mod uid;
 mod verdict;
 mod write;
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -337,11 +340,33 @@ impl Ledger {
             Kind::Address(_) => self.address_landed(write, outcome, now, rng),
             Kind::Cluster => {}
         }
-        if let Outcome::Refused(why) = outcome {
-            let message = format!("the API server refused to {}: {why}", write.act);
-            let (about, uid) = (write.subject.clone(), write.uid.clone());
-            self.notices.push(Notice { about, uid, reason: "WriteRefused", message });
-        }
+        let (reason, message) = match outcome {
+            Outcome::Refused(why) => {
+                ("WriteRefused", format!("the API server refused to {}: {why}", write.act))
+            }
+            // A creation has no guard: what it says is that the object is not valid.
+            Outcome::GuardFailed(why) if matches!(write.act, Act::Take(_)) => {
+                ("WriteRefused", format!("the API server refused to {}: {why}", write.act))
+            }
+            Outcome::Unknown(why) if self.keeps_failing(&write.subject) => (
+                "WriteUnanswered",
+                format!("it is not known whether the API server could {}: {why}", write.act),
+            ),
+            _ => return,
+        };
+        let (about, uid) = (write.subject.clone(), write.uid.clone());
+        self.notices.push(Notice { about, uid, reason, message });
+    }
+
+    /// Whether an object's writes have failed so often that a person should know.
+    fn keeps_failing(&self, id: &Id) -> bool {
+        let retry = match id.kind {
+            Kind::Pool => self.books.get(id).map(|book| book.chore.retry),
+            Kind::Claim(_) => self.claims.get(id).map(|entry| entry.retry),
+            Kind::Address(_) => self.addresses.get(id).map(|entry| entry.retry),
+            Kind::Cluster => None,
+        };
+        retry.is_some_and(retry::Retry::keeps_failing)
     }
 
     /// What is known of an object, if anything.

@@ -10,7 +10,12 @@ use super::seen::{Claim, Labels, Text};
 pub(super) struct Names {
     texts: BTreeSet<Text>,
     labels: BTreeSet<Labels>,
+    /// How many were in use when it was last looked at.
+    in_use: usize,
 }
+
+/// What is not in use is kept up to this number, beyond as many as are in use.
+const SPARE: usize = 1024;
 
 impl Names {
     /// Puts shared copies in place of a claim's own.
@@ -29,6 +34,10 @@ impl Names {
         } else {
             self.labels.insert(claim.labels.clone());
         }
+        // Lists are rare, and claims may each bring labels that no other has.
+        if self.len() > 2 * self.in_use + SPARE {
+            self.purge();
+        }
     }
 
     /// Puts the shared copy in place of `text`.
@@ -44,5 +53,11 @@ impl Names {
     pub fn purge(&mut self) {
         self.texts.retain(|text| Arc::strong_count(text) > 1);
         self.labels.retain(|labels: &Arc<BTreeMap<_, _>>| Arc::strong_count(labels) > 1);
+        self.in_use = self.len();
+    }
+
+    /// Number of texts and label sets that are kept.
+    pub fn len(&self) -> usize {
+        self.texts.len() + self.labels.len()
     }
 }

@@ -17,6 +17,10 @@ impl Ledger {
         self.names.share(&mut pool.id.name);
         let book = self.books.entry(id.clone()).or_default();
         let is_new = book.pool.is_none();
+        if book.pool.as_ref().is_some_and(|old| old.name_prefix != pool.name_prefix) {
+            self.unblock_all(&id);
+        }
+        let book = self.books.entry(id.clone()).or_default();
         if book.set_pool(pool) {
             self.wake_claims_of(&id, is_new);
             self.wake_addresses_of(&id);
@@ -25,6 +29,7 @@ impl Ledger {
     }
 
     pub(super) fn forget_pool(&mut self, id: &Id) {
+        self.unblock_all(id);
         if let Some(book) = self.books.get_mut(id) {
             book.drop_pool();
         }
@@ -35,8 +40,15 @@ impl Ledger {
 
     pub(super) fn observe_cluster(&mut self, cluster: Cluster) {
         let id = cluster.id.clone();
+        let same = |old: &Cluster| {
+            (old.paused, &old.meta.uid, &old.api_version)
+                == (cluster.paused, &cluster.meta.uid, &cluster.api_version)
+        };
+        let is_news = !self.clusters.get(&id).is_some_and(same);
         self.clusters.insert(id.clone(), cluster);
-        self.wake_pools_of(&id);
+        if is_news {
+            self.wake_pools_of(&id);
+        }
     }
 
     /// Wakes the pools of a Cluster, and what depends on them.
@@ -141,8 +153,7 @@ impl Ledger {
         let pool = book.pool.as_ref()?;
         if !self.is_paused(id) {
             let meta = &pool.meta;
-            if meta.deleting && !book.in_use() {
-                let at = meta.finalizers.ours?;
+            if let Some(at) = meta.finalizers.ours.filter(|_| meta.deleting && !book.in_use()) {
                 return Some(Act::Strip { object: id.clone(), uid: meta.uid.clone(), at });
             }
             if let Some(dress) = self.dress(pool) {
@@ -157,10 +168,11 @@ impl Ledger {
             return None;
         }
         let due = self.due_status(id, now);
+        let stale = self.books.values().filter(|book| book.pool.is_some() && book.chore.stale).count();
         let chore = &mut self.books.get_mut(id)?.chore;
         chore.stale = false;
         let due = due?;
-        chore.next_status = now.elapsed + status::interval(due.size);
+        chore.next_status = now.elapsed + status::interval(due.size, stale);
         Some(Act::PoolStatus(Box::new(due.status)))
     }
 

@@ -27,6 +27,11 @@ impl Retry {
         self.not_before = now + delay.max(wish.unwrap_or_default());
     }
 
+    /// Whether this is more than a lost race or a short failure.
+    pub fn keeps_failing(self) -> bool {
+        self.failures > 4
+    }
+
     /// Notes a success.
     pub fn succeeded(&mut self) {
         *self = Self::default();

@@ -15,6 +15,9 @@ use crate::api::{Family, IPPoolStatus};
 const SHORTEST: Duration = Duration::from_secs(1);
 /// … and with at most so many bytes a second: each write of a large status is kept whole in etcd's history.
 const BYTES_PER_SECOND: usize = 256 << 10;
+/// All pools together write so many statuses a second, about: a burst on many pools is a burst of claims, which come
+/// first.
+const STATUSES_PER_SECOND: u32 = 10;
 /// `"":"",` around a name and an address.
 const QUOTES: usize = 6;
 
@@ -24,10 +27,11 @@ pub(super) struct DueStatus {
     pub size: usize,
 }
 
-/// How long after a status of this size the next may be written.
-pub(super) fn interval(size: usize) -> Duration {
+/// How long after a status of this size the pool may write the next, while so many pools have one to write.
+pub(super) fn interval(size: usize, pools: usize) -> Duration {
     let millis = size.saturating_mul(1000) / BYTES_PER_SECOND;
-    SHORTEST.max(Duration::from_millis(millis.try_into().unwrap_or(u64::MAX)))
+    let share = SHORTEST / STATUSES_PER_SECOND * u32::try_from(pools).unwrap_or(u32::MAX);
+    SHORTEST.max(share).max(Duration::from_millis(millis.try_into().unwrap_or(u64::MAX)))
 }
 
 /// Identifies the contents of `status.indexes` well enough to tell whether they changed.
@@ -114,8 +118,7 @@ impl Ledger {
         if let Some(why) = self.pool_paused(&pool.id) {
             return not("Paused", why);
         }
-        let ignored: Vec<String> = pool.rules.violations.iter().map(ToString::to_string).collect();
-        let ignored = ignored.join("; ");
+        let ignored = violations(pool);
         if book.space.capacity() == 0 {
             let why = if ignored.is_empty() { "The pool holds no address".to_owned() } else { ignored };
             return not("InvalidSpec", why);
@@ -180,6 +183,16 @@ impl Wanted {
             observed_generation: None,
         }
     }
+}
+
+/// What is not valid in a pool's spec: the first few, as a status has to stay small.
+fn violations(pool: &Pool) -> String {
+    const SHOWN: usize = 5;
+    let all = &pool.rules.violations;
+    let more = all.len().saturating_sub(SHOWN);
+    let more = (more > 0).then(|| format!("and {more} more"));
+    let shown: Vec<String> = all.iter().take(SHOWN).map(ToString::to_string).chain(more).collect();
+    shown.join("; ")
 }
 
 /// A number as the API shows it: absent where it exceeds 63 bits.

@@ -25,6 +25,9 @@ pub enum Verdict {
     NotReady(String),
 }
 
+/// So many characters of a text that somebody else wrote are quoted.
+const QUOTED: usize = 128;
+
 impl Verdict {
     /// Reason of the `Ready` condition; never empty.
     pub fn reason(&self) -> &'static str {
@@ -46,6 +49,8 @@ impl Verdict {
         match self {
             Self::Bound(_) => "The address is allocated".into(),
             Self::InvalidRequest(text) => {
+                // An annotation can be larger than a condition's message may be.
+                let text: String = text.chars().take(QUOTED).collect();
                 format!("Invalid ipAddress annotation \"{text}\": not a valid IP address")
             }
             Self::Conflicting => "PreAllocation and requested ip address are conflicting".into(),

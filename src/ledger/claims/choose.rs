@@ -107,41 +107,52 @@ impl Ledger {
         blocker.is_some()
     }
 
-    /// The next step to take `ip`: protect the claim, then create the address object.
+    /// The next step to take `ip`, which is the claim's from now on: protect the claim, then create the address object.
     pub(super) fn take(&mut self, id: &Id, ip: IpAddr) -> Option<Act> {
+        self.reserve_new(id, ip)?;
         let entry = self.claims.get(id)?;
         let finalizers = entry.claim.meta.finalizers;
         if finalizers.ours.is_none() {
             return Some(Act::Protect { append: finalizers.total > 0 });
         }
-        let pool = entry.claim.pool_id();
-        self.leave_queue_for(id, ip);
-        let entry = self.claims.get_mut(id)?;
-        let book = self.books.get_mut(&pool)?;
-        let name = book.name_for(ip)?;
+        let book = self.books.get(&entry.claim.pool_id())?;
         let settings = book.space.entry_of(ip).cloned().unwrap_or_default();
         let new = NewAddress {
-            id: id.beside(Kind::Address(id.family()), &name),
+            id: entry.claim.address_id(&entry.reserve.as_ref()?.name),
             ip,
             prefix: settings.prefix,
             gateway: settings.gateway,
             dns: settings.dns,
             claim: id.clone(),
             claim_uid: entry.claim.meta.uid.clone(),
-            pool: pool.clone(),
+            pool: entry.claim.pool_id(),
             pool_uid: book.pool.as_ref()?.meta.uid.clone(),
             labels: entry.claim.labels.clone(),
         };
+        // What was read of the other family before this take says nothing.
+        self.surveys.forget(id);
+        self.set_fence(id, Fence::Due);
+        Some(Act::Take(Box::new(new)))
+    }
+
+    /// Reserves `ip` for an address object that is to be made; the claim waits no longer.
+    fn reserve_new(&mut self, id: &Id, ip: IpAddr) -> Option<()> {
+        let left = self.step_out(id);
+        let entry = self.claims.get_mut(id)?;
+        let book = self.books.get_mut(&entry.claim.pool_id())?;
+        let name = book.name_for(ip)?;
         if let Some(reserve) = &mut entry.reserve {
-            // What was read of the other family before this take says nothing.
-            reserve.fence = Fence::Due;
+            // The pool may be another by now, with another prefix.
+            reserve.name = name;
         } else {
             book.hold(ip);
             book.takes += 1;
             entry.reserve = Some(Reserve { ip, name, unsure: false, fence: Fence::Due });
         }
-        self.surveys.forget(id);
         self.relock(id);
-        Some(Act::Take(Box::new(new)))
+        if let Some(pool) = left {
+            self.wake_last_in_line(&pool);
+        }
+        Some(())
     }
 }

@@ -43,6 +43,10 @@ impl Ledger {
                 self.doubt_target(write);
             }
         }
+        // A claim that cannot be protected keeps no address from others.
+        if matches!(write.act, Act::Protect { .. }) && !matches!(outcome, Outcome::Seen(_)) {
+            self.drop_reserve(id);
+        }
     }
 
     /// A write that concerned an address object and went wrong leaves that object in doubt, not only the claim.
@@ -65,7 +69,7 @@ impl Ledger {
             self.set_fence(&write.subject, Fence::Passed);
             return;
         }
-        entry.end_seen = true;
+        entry.end_seen |= entry.claim.shown.address.as_ref() == Some(&object.name);
         match outcome {
             // Not there: a take that went unanswered is sent again under the same name, so that if the first takes
             // effect after all, the second finds it.

@@ -35,7 +35,7 @@ pub(super) struct Entry {
     /// The queue that the claim is in.
     queued: Option<Queue>,
     in_flight: bool,
-    retry: Retry,
+    pub retry: Retry,
 }
 
 /// An address that is being taken or published, from the moment that is due until it is known what became of it.

@@ -23,23 +23,15 @@ impl Ledger {
         }
     }
 
-    /// Leaves the line without an address that others in it could have had.
+    /// Leaves the line without having taken anything.
     pub(super) fn leave_queue(&mut self, id: &Id) {
         if let Some(pool) = self.step_out(id) {
             self.wake_queue(&pool);
         }
     }
 
-    /// Leaves the line with this address.
-    pub(super) fn leave_queue_for(&mut self, id: &Id, ip: IpAddr) {
-        let Some(pool) = self.step_out(id) else { return };
-        // Its own address again, or one reserved for it, is none that the next in line waits for.
-        if !self.books.get(&pool).is_some_and(|book| book.space.is_free(ip)) {
-            self.wake_queue(&pool);
-        }
-    }
-
-    fn step_out(&mut self, id: &Id) -> Option<Id> {
+    /// Steps out of the line; the pool, if the claim was in one.
+    pub(super) fn step_out(&mut self, id: &Id) -> Option<Id> {
         let entry = self.claims.get_mut(id)?;
         let queued = entry.queued.take()?;
         let (pool, turn) = (entry.claim.pool_id(), entry.turn());
@@ -58,5 +50,12 @@ impl Ledger {
         let Some(book) = self.books.get(pool) else { return };
         let next = book.next_in_line().cloned().map(Task::Claim).collect::<Vec<_>>();
         self.tasks.extend(next);
+    }
+
+    /// Wakes the claim that has come within reach of the free addresses, as one before it has taken its own.
+    pub(super) fn wake_last_in_line(&mut self, pool: &Id) {
+        let last = self.books.get(pool).and_then(|book| book.next_in_line().last());
+        let last = last.cloned().map(Task::Claim);
+        self.tasks.extend(last);
     }
 }

@@ -17,6 +17,8 @@ impl Ledger {
         }
         if let Some(at) = entry.retry.due_after(now.elapsed) {
             self.timers.insert((at, Task::Claim(entry.turn())));
+            // One that has to wait before its next try holds up nobody; its turn is kept by its age.
+            self.leave_queue(id);
             return None;
         }
         let act = if entry.unsure {
@@ -71,6 +73,8 @@ impl Ledger {
                 "The pool \"{pool}\" is asked for in namespace \"{namespace}\"; a claim may only use a pool of its own \
                  namespace, \"{own}\""
             );
+            self.leave_queue(id);
+            self.drop_reserve(id);
             return self.show(id, Verdict::NotReady(why), now);
         }
         if let Some(why) = self.paused(entry) {
@@ -83,7 +87,9 @@ impl Ledger {
             return self.settle(id, &winner, now);
         }
         if self.held_by(entry).any(|address| address.meta.deleting) {
-            return self.clear_away(entry);
+            let act = self.clear_away(entry);
+            self.leave_queue(id);
+            return act;
         }
         if let Some(act) = self.withdraw(entry) {
             self.drop_reserve(id);

@@ -31,12 +31,15 @@ impl Ledger {
         holders as usize <= own
     }
 
-    /// The address that the claim publishes, if the pool still has it and nobody but the claim holds it.
+    /// The address that the claim publishes, if the pool still has it and nobody but the claim holds it; an object of
+    /// its own that is on its way out is no hindrance.
     pub(super) fn can_retake(&self, entry: &Entry) -> Option<IpAddr> {
         let ip = entry.publishes?;
-        let own = 1 + u32::from(entry.reserve.as_ref().is_some_and(|reserve| reserve.ip == ip));
+        let going = self.held_by(entry).filter(|address| address.meta.deleting && address.ip == Some(ip));
+        let reserved = entry.reserve.as_ref().is_some_and(|reserve| reserve.ip == ip);
+        let own = 1 + going.count() + usize::from(reserved);
         let book = self.books.get(&entry.claim.pool_id())?;
-        let is_own = book.holders(ip) == own && book.space.may_name(ip);
+        let is_own = book.holders(ip) as usize == own && book.space.may_name(ip);
         (is_own && self.blocker(&entry.claim.id, &entry.claim.pool_id(), ip).is_none()).then_some(ip)
     }
 

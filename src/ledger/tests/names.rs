@@ -1,0 +1,66 @@
+//! Pools that share a `namePrefix` get in each other's way, and nobody is stuck.
+
+use std::time::Duration;
+
+use super::scene::Scene;
+use super::*;
+
+#[test]
+fn s4_a_name_that_another_pool_needs_means_the_next_address() {
+    let mut scene = Scene::with(pool("10.0.0.1-10.0.0.9"));
+    scene.add(twin("q", "10.0.0.1-10.0.0.9"));
+    scene.run();
+    scene.add(claim("a"));
+    scene.add(Claim { pool: "q".into(), ..claim("b") });
+    let due: Vec<String> = scene.due().into_iter().filter(|act| act.starts_with("take")).collect();
+    assert_eq!(due, ["take 10.0.0.1 for claim a", "take 10.0.0.2 for claim b"]);
+}
+
+#[test]
+fn s4_two_prefixes_may_make_one_name_of_two_addresses() {
+    let mut scene = Scene::with(pool("a:b::5-a:b::6"));
+    let longer = Pool { name_prefix: "p-a".into(), ..twin("q", "b::5-b::6") };
+    scene.add(longer);
+    scene.run();
+    assert_eq!(scene.after(claim("a"))[0], "take a:b::5 for claim a");
+    let due = scene.after(Claim { pool: "q".into(), ..claim("b") });
+    assert!(due.contains(&"take b::6 for claim b".to_owned()), "{due:?}");
+}
+
+#[test]
+fn s4_what_a_name_blocked_is_free_when_the_name_is() {
+    let mut scene = Scene::with(pool("10.0.0.1"));
+    scene.add(twin("q", "10.0.0.1"));
+    scene.after(claim("a"));
+    let waits = scene.after(Claim { pool: "q".into(), ..claim("b") });
+    assert_eq!(waits.last().unwrap(), "fail claim b: PoolExhausted: Exhausted IP Pools");
+    scene.delete(&claim_id("a"));
+    scene.run();
+    assert_eq!(scene.bound(), [("b", "p-10-0-0-1")]);
+}
+
+#[test]
+fn s4_a_pool_made_anew_under_another_prefix_is_blocked_no_more() {
+    let mut scene = Scene::with(pool("10.0.0.1"));
+    scene.add(twin("q", "10.0.0.1"));
+    scene.after(claim("a"));
+    scene.after(Claim { pool: "q".into(), ..claim("b") });
+    scene.tear_away(&pool_id("q"));
+    scene.add(Pool { name_prefix: "q".into(), ..twin("q", "10.0.0.1") });
+    scene.run();
+    assert_eq!(scene.bound(), [("a", "p-10-0-0-1"), ("b", "q-10-0-0-1")]);
+}
+
+#[test]
+fn s4_a_pool_whose_names_change_is_blocked_by_other_names() {
+    let mut scene = Scene::with(pool("a:b::5-a:b::6"));
+    scene.add(Pool { name_prefix: "p-a".into(), ..twin("q", "b::5") });
+    scene.after(claim("a"));
+    scene.after(Claim { pool: "q".into(), ..claim("b") });
+    let respelt = spec(&["a:b::5"]);
+    scene.change_pool("q", |pool| {
+        (pool.name_prefix, pool.rules) = ("p".into(), Arc::new(PoolRules::read(&respelt)));
+    });
+    assert_eq!(scene.run_for(Duration::from_secs(1)), ["status of pool p", "status of pool q"]);
+    assert_eq!(scene.bound(), [("a", "p-a-b--5")]);
+}
