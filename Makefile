@@ -51,6 +51,12 @@ test: ## Units, properties, simulation, and the real API server
 simulate: ## Long simulation: SEEDS=n, or SEED=n to replay one with a trace
 	$(if $(SEED),SEED=$(SEED),SEEDS=$(SEEDS)) $(CARGO) test --release --test simulation -- --nocapture
 
+.PHONY: mixed
+mixed: ## Claims of both kinds under lagging watches on a real API server: SEEDS=20 CLAIMS=400 by default
+	$(CARGO) build --bins
+	MIXED_SEEDS=$(if $(filter command line,$(origin SEEDS)),$(SEEDS),20) MIXED_CLAIMS=$(if $(filter command line,$(origin CLAIMS)),$(CLAIMS),400) \
+	  $(CARGO) test --test cluster -- mixed:: --nocapture
+
 # Claims of the burst; ARGS may add --bare or --peer 'COMMAND'.
 CLAIMS ?= 2000
 

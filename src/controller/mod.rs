@@ -151,12 +151,14 @@ impl Controller {
         match news {
             News::Listing(kind, version) => self.listing(kind, version),
             News::Listed(seen) => {
+                self.served(seen.id().kind);
                 if let Some(list) = self.lists.get_mut(&seen.id().kind) {
                     list.insert(seen.id().clone());
                 }
                 self.ledger.observe(seen);
             }
             News::ListDone(kind) => {
+                self.served(kind);
                 let list = self.lists.remove(&kind).unwrap_or_default();
                 return self.listed(kind, &list);
             }
@@ -169,14 +171,20 @@ impl Controller {
 
     fn listing(&mut self, kind: Kind, version: CapiVersion) {
         self.lists.insert(kind, BTreeSet::new());
+        self.ledger.listing(kind);
+        if let Kind::Claim(Family::Capi) | Kind::Address(Family::Capi) = kind {
+            self.capi = version;
+        }
+    }
+
+    /// The API server has begun to answer a list, so there is such a kind.
+    fn served(&mut self, kind: Kind) {
+        self.ledger.serves(kind);
         if let Kind::Claim(Family::Capi) | Kind::Address(Family::Capi) = kind {
             // The two come together: no claim is looked at while its family's addresses are not known.
-            self.capi = version;
             self.ledger.serves(Kind::Address(Family::Capi));
             self.ledger.serves(Kind::Claim(Family::Capi));
         }
-        self.ledger.serves(kind);
-        self.ledger.listing(kind);
     }
 
     /// The kinds of Cluster API may be missing; those of this project may not.

@@ -7,7 +7,7 @@ use rand::Rng;
 
 use super::retry::Retry;
 use super::{Act, Address, Id, Ledger, Now, Outcome, Step, Task, Text, Uid, Write};
-use crate::api::{Family, Kind};
+use crate::api::Kind;
 
 /// What is known of an address object.
 pub(super) struct Entry {
@@ -124,21 +124,12 @@ impl Ledger {
             self.tasks.extend(heirs.into_iter().map(Task::Claim));
             self.tasks.insert(Task::Pool(pool.clone()));
         } else if book.holders(ip) == 1 {
-            self.wake_publisher(pool, ip);
-        }
-        self.drop_if_empty(pool);
-    }
-
-    /// Wakes the claim that publishes `ip` and whose address object is gone: it may have it again.
-    fn wake_publisher(&mut self, pool: &Id, ip: IpAddr) {
-        let Some(name) = self.books.get(pool).and_then(|book| book.name_for(ip)) else { return };
-        for family in [Family::Metal3, Family::Capi] {
-            let object = pool.beside(Kind::Address(family), &name);
-            let claims: Vec<Id> = self.lockers(&object).cloned().collect();
-            for claim in &claims {
+            let losers: Vec<Id> = book.losers(ip).cloned().collect();
+            for claim in &losers {
                 self.wake(claim);
             }
         }
+        self.drop_if_empty(pool);
     }
 
     pub(super) fn drop_if_empty(&mut self, pool: &Id) {

@@ -27,6 +27,8 @@ pub(super) struct Book {
     waiting: BTreeSet<Turn>,
     /// Claims that wait for one certain address.
     wanted: BTreeSet<(IpAddr, Turn)>,
+    /// Claims that publish an address whose object is not known: they get it again once nobody else has it.
+    pub lost: BTreeSet<(IpAddr, Id)>,
     /// Takes that are under way or went unanswered.
     pub takes: u32,
     /// Address objects of other pools that have a name which ours would need, and the address that each blocks.
@@ -154,6 +156,12 @@ impl Book {
         let certain = self.wanted.range((ip, first)..);
         let certain = certain.take_while(|(wanted, _)| *wanted == ip).map(|(_, turn)| turn);
         certain.chain(self.next_in_line()).cloned().collect()
+    }
+
+    /// Claims that publish `ip` and have lost its object.
+    pub fn losers(&self, ip: IpAddr) -> impl Iterator<Item = &Id> {
+        let first = (ip, Id::new(Kind::Pool, "", ""));
+        self.lost.range(first..).take_while(move |(lost, _)| *lost == ip).map(|(_, claim)| claim)
     }
 
     /// Claims that the free addresses would help, oldest first.

@@ -46,6 +46,17 @@ impl Ledger {
         if let Some(name) = needless {
             return Err(format!("{name} blocks an address, and nobody needs it"));
         }
+        let lost = self.claims.values().filter_map(|entry| {
+            let name = entry.claim.shown.address.as_ref()?;
+            let unknown = self.address(&entry.claim.address_id(name)).is_none();
+            let [publishes, _] = entry.holds();
+            Some((entry.claim.pool_id(), (publishes.filter(|_| unknown)?, entry.claim.id.clone())))
+        });
+        let kept =
+            self.books.iter().flat_map(|(id, book)| book.lost.iter().map(|lost| (id.clone(), lost.clone())));
+        if lost.collect::<BTreeSet<_>>() != kept.collect::<BTreeSet<_>>() {
+            return Err("the addresses that were lost are not those that the books have".to_owned());
+        }
         for (id, book) in &self.books {
             let queued =
                 self.claims.values().filter(|entry| entry.claim.pool_id() == *id && entry.is_queued());

@@ -253,6 +253,7 @@ impl Ledger {
     /// The API server does not serve `kind`, or no longer: there are no objects of it.
     pub fn serves_not(&mut self, kind: Kind) {
         self.awaited.remove(&kind);
+        self.fresh.remove(&kind);
         if self.listed.contains(&kind) {
             self.listing(kind);
             self.relisted(kind, &BTreeSet::new());

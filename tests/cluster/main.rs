@@ -5,8 +5,11 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "that is how a test fails")]
 
 mod allocation;
+mod capi;
 mod crds;
 mod faults;
+mod history;
+mod mixed;
 mod people;
 mod release;
 mod scene;

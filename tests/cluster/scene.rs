@@ -26,8 +26,19 @@ pub struct Scene {
     pub family: Family,
     pub claims: Api<DynamicObject>,
     pub addresses: Api<DynamicObject>,
+    capi_version: String,
     token: String,
-    controller: Option<Child>,
+    controller: Option<Controller>,
+}
+
+/// A controller's process, which is killed at the end.
+pub struct Controller(Child);
+
+impl Drop for Controller {
+    fn drop(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
 }
 
 /// Runs tests that take a family once for each.
@@ -43,27 +54,29 @@ macro_rules! for_both_families {
 }
 pub(crate) use for_both_families;
 
-/// The control plane with the CRDs, Cluster API's among them, and the controller's account and role.
+/// The control plane that tests share, with all that [`install`] brings and Cluster API's CRDs.
 pub async fn plane() -> Arc<ControlPlane> {
     static PREPARED: OnceCell<()> = OnceCell::const_new();
     let plane = ControlPlane::shared().await.unwrap();
-    let prepare = async {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let namespace = "{apiVersion: v1, kind: Namespace, metadata: {name: metal3-ipam-system}}";
-        plane.apply_yaml(namespace).await.unwrap();
-        for file in ["ipaddresses", "ipclaims", "ippools"] {
-            plane.apply_path(&root.join(format!("config/crd/ipam.metal3.io_{file}.yaml"))).await.unwrap();
-        }
-        let capi = testbed::capi_crds().unwrap();
-        for file in CAPI_CRDS {
-            plane.apply_path(&capi.join(file)).await.unwrap();
-        }
-        for file in ["service_account", "role", "role_binding"] {
-            plane.apply_path(&root.join(format!("config/rbac/{file}.yaml"))).await.unwrap();
-        }
-    };
-    PREPARED.get_or_init(|| prepare).await;
+    PREPARED.get_or_init(|| install(&plane, &CAPI_CRDS)).await;
     plane
+}
+
+/// The CRDs, these of Cluster API among them, and the controller's account and role.
+pub async fn install(plane: &ControlPlane, capi_crds: &[&str]) {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let namespace = "{apiVersion: v1, kind: Namespace, metadata: {name: metal3-ipam-system}}";
+    plane.apply_yaml(namespace).await.unwrap();
+    for file in ["ipaddresses", "ipclaims", "ippools"] {
+        plane.apply_path(&root.join(format!("config/crd/ipam.metal3.io_{file}.yaml"))).await.unwrap();
+    }
+    let capi = testbed::capi_crds().unwrap();
+    for file in capi_crds {
+        plane.apply_path(&capi.join(file)).await.unwrap();
+    }
+    for file in ["service_account", "role", "role_binding"] {
+        plane.apply_path(&root.join(format!("config/rbac/{file}.yaml"))).await.unwrap();
+    }
 }
 
 /// The CRDs of Cluster API that concern this project.
@@ -97,7 +110,11 @@ impl Scene {
 
     /// As [`Scene::new`], with claims of this family.
     pub async fn of(family: Family, name: &str) -> Self {
-        let plane = plane().await;
+        Self::on(plane().await, family, name).await
+    }
+
+    /// As [`Scene::of`], on a control plane of its own.
+    pub async fn on(plane: Arc<ControlPlane>, family: Family, name: &str) -> Self {
         let namespace = plane.create_namespace(name).await.unwrap();
         let (client, proxy) = (plane.client(), Proxy::start(&plane).await.unwrap());
         Self {
@@ -107,13 +124,21 @@ impl Scene {
             claims: objects(client.clone(), &namespace, Kind::Claim(family)),
             addresses: objects(client, &namespace, Kind::Address(family)),
             token: plane.token_for("metal3-ipam-system", "ipam-manager").await.unwrap(),
+            capi_version: "v1beta2".into(),
             namespace,
             plane,
             controller: None,
         }
     }
 
-    /// As [`Scene::new`], with a controller and a pool `p` of these addresses.
+    /// The test sees Cluster API's claims and addresses in this version.
+    pub fn version_of_capi(&mut self, version: &str) {
+        self.capi_version = version.to_owned();
+        self.claims = self.of_kind(Kind::Claim(Family::Capi));
+        self.addresses = self.of_kind(Kind::Address(Family::Capi));
+    }
+
+    /// As [`Scene::of`], with a controller and a pool `p` of these addresses.
     pub async fn with_pool(family: Family, name: &str, start: &str, end: &str) -> Self {
         let mut scene = Self::of(family, name).await;
         scene.start_controller();
@@ -122,8 +147,18 @@ impl Scene {
     }
 
     pub fn start_controller(&mut self) {
-        let kubeconfig = self.proxy.kubeconfig(&self.token).unwrap();
-        let log = std::fs::File::create(self.plane.dir().join(format!("{}.log", self.namespace))).unwrap();
+        self.controller = Some(self.start_beside(&self.proxy));
+    }
+
+    /// One more proxy to the control plane, for one more controller.
+    pub async fn second_proxy(&self) -> Proxy {
+        Proxy::start(&self.plane).await.unwrap()
+    }
+
+    /// One more controller, behind a proxy of its own.
+    pub fn start_beside(&self, proxy: &Proxy) -> Controller {
+        let kubeconfig = proxy.kubeconfig(&self.token).unwrap();
+        let log = std::fs::File::options().create(true).append(true).open(self.log_path()).unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_ipam-controller"))
             .args(["--kubeconfig".as_ref(), kubeconfig.as_os_str()])
             .args(["--namespace", &self.namespace, "--orphan-grace", "1", "-v", "4"])
@@ -131,21 +166,21 @@ impl Scene {
             .stderr(log)
             .spawn()
             .unwrap();
-        self.controller = Some(child);
+        Controller(child)
+    }
+
+    fn log_path(&self) -> std::path::PathBuf {
+        self.plane.dir().join(format!("{}.log", self.namespace))
     }
 
     /// SIGKILL: nothing is tidied up.
     pub fn kill_controller(&mut self) {
-        if let Some(mut child) = self.controller.take() {
-            child.kill().unwrap();
-            child.wait().unwrap();
-        }
+        drop(self.controller.take());
     }
 
     /// What the controller has logged, for the report of a failed test.
     fn log(&self) -> String {
-        let path = self.plane.dir().join(format!("{}.log", self.namespace));
-        let log = std::fs::read_to_string(path).unwrap_or_default();
+        let log = std::fs::read_to_string(self.log_path()).unwrap_or_default();
         let tail: Vec<&str> = log.lines().rev().take(40).collect();
         tail.into_iter().rev().collect::<Vec<_>>().join("\n")
     }
@@ -179,8 +214,12 @@ impl Scene {
             Family::Metal3 => json!({"pool": {"name": pool}}),
             Family::Capi => json!({"poolRef": PoolReference::to(pool)}),
         };
+        let version = match family {
+            Family::Metal3 => "v1alpha1",
+            Family::Capi => &self.capi_version,
+        };
         let claim = json!({
-            "apiVersion": kind.resource().api_version(), "kind": kind.name(), "metadata": metadata, "spec": spec,
+            "apiVersion": format!("{}/{version}", kind.group()), "kind": kind.name(), "metadata": metadata, "spec": spec,
         });
         self.of_kind(kind)
             .create(&PostParams::default(), &serde_json::from_value(claim).unwrap())
@@ -190,7 +229,12 @@ impl Scene {
 
     /// The objects of a kind.
     pub fn of_kind(&self, kind: Kind) -> Api<DynamicObject> {
-        objects(self.plane.client(), &self.namespace, kind)
+        let mut resource = resource(kind);
+        if kind.versions().len() > 1 {
+            resource.version.clone_from(&self.capi_version);
+            resource.api_version = format!("{}/{}", resource.group, resource.version);
+        }
+        Api::namespaced_with(self.plane.client(), &self.namespace, &resource)
     }
 
     /// The plural of the kind of address that the test is about, as the proxy knows it.
@@ -354,7 +398,8 @@ pub fn ready(claim: &DynamicObject) -> Option<Value> {
     conditions.iter().find(|condition| condition["type"] == "Ready").cloned()
 }
 
-fn ip_of(address: &DynamicObject) -> String {
+/// The address in an address object of either family.
+pub fn ip_of(address: &DynamicObject) -> String {
     address.data["spec"]["address"].as_str().unwrap_or_default().to_owned()
 }
 
@@ -364,15 +409,9 @@ fn claim_of(address: &DynamicObject) -> String {
 }
 
 /// The pool that an address is of; empty if it is another provider's.
-fn pool_of(address: &DynamicObject) -> String {
+pub fn pool_of(address: &DynamicObject) -> String {
     let spec = &address.data["spec"];
     let foreign = spec["poolRef"]["kind"].as_str().is_some_and(|kind| kind != "IPPool");
     let name = spec["pool"]["name"].as_str().or(spec["poolRef"]["name"].as_str().filter(|_| !foreign));
     name.unwrap_or_default().to_owned()
-}
-
-impl Drop for Scene {
-    fn drop(&mut self) {
-        self.kill_controller();
-    }
 }

@@ -23,10 +23,14 @@ impl Ledger {
         }
         self.drop_reserve(id);
         let entry = self.claims.get(id)?;
-        let (claim, book) = (&entry.claim, self.books.get(&pool)?);
         if let Some(ip) = self.can_retake(entry) {
             return Some(Choice::Take(ip));
         }
+        if let Some(ip) = entry.publishes {
+            // If its name is another's, the end of that is what the claim waits for.
+            self.is_blocked(id, &pool, ip);
+        }
+        let (claim, book) = (&self.claims.get(id)?.claim, self.books.get(&pool)?);
         let reserved = book.pre_allocation(&id.name);
         let requested = match &claim.requested {
             None => None,

@@ -32,6 +32,8 @@ pub(super) struct Entry {
     reserve: Option<Reserve>,
     /// Names of address objects that nobody else may make.
     locks: Vec<Text>,
+    /// The address that it publishes though the object is not known, as the book has it.
+    lost: Option<IpAddr>,
     /// The queue that the claim is in.
     queued: Option<Queue>,
     in_flight: bool,
@@ -132,6 +134,7 @@ impl Ledger {
             end_seen: false,
             reserve: None,
             locks: Vec::new(),
+            lost: None,
             queued: None,
             in_flight,
             retry: Retry::default(),
@@ -155,6 +158,7 @@ impl Ledger {
 
     pub(in crate::ledger) fn forget_claim(&mut self, id: &Id) {
         self.surveys.forget(id);
+        self.set_lost(id, None);
         let Some(entry) = self.claims.remove(id) else { return };
         let pool = entry.claim.pool_id();
         self.dequeue(&pool, &entry.turn(), entry.queued);
@@ -210,14 +214,31 @@ impl Ledger {
         let Some(entry) = self.claims.get(id) else { return };
         let published = entry.claim.shown.address.as_ref();
         let dangling = published.filter(|name| self.address(&entry.claim.address_id(name)).is_none());
+        let lost = dangling.and(entry.publishes);
         let reserved = entry.reserve.as_ref().map(|reserve| &reserve.name);
         let locks: Vec<Text> = dangling.into_iter().chain(reserved).cloned().collect();
+        self.set_lost(id, lost);
         let Some(entry) = self.claims.get_mut(id) else { return };
         if entry.locks == locks {
             return;
         }
         let before = std::mem::replace(&mut entry.locks, locks.clone());
         self.change_locks(id, &before, &locks);
+    }
+
+    /// Notes in the book that a claim publishes an address whose object is not known, or no longer.
+    fn set_lost(&mut self, id: &Id, lost: Option<IpAddr>) {
+        let Some(entry) = self.claims.get_mut(id) else { return };
+        let before = std::mem::replace(&mut entry.lost, lost);
+        let Some(book) = self.books.get_mut(&entry.claim.pool_id()).filter(|_| before != lost) else {
+            return;
+        };
+        if let Some(ip) = before {
+            book.lost.remove(&(ip, id.clone()));
+        }
+        if let Some(ip) = lost {
+            book.lost.insert((ip, id.clone()));
+        }
     }
 
     fn change_locks(&mut self, claim: &Id, before: &[Text], after: &[Text]) {

@@ -64,3 +64,19 @@ fn s4_a_pool_whose_names_change_is_blocked_by_other_names() {
     assert_eq!(scene.run_for(Duration::from_secs(1)), ["status of pool p", "status of pool q"]);
     assert_eq!(scene.bound(), [("a", "p-a-b--5")]);
 }
+
+#[test]
+fn s4_a_claim_gets_the_address_that_it_lost_again_when_the_name_is_free_whatever_its_object_was_called() {
+    let mut scene = Scene::with(pool("10.0.0.1"));
+    scene.add(twin("q", "10.0.0.1"));
+    scene.add(by_hand("by-hand", "10.0.0.1", "a"));
+    scene.after(claim("a"));
+    assert_eq!(scene.bound(), [("a", "by-hand")]);
+    // Another pool has the name that ours needs by the time the object is torn away.
+    scene.add(Address { pool: "q".into(), ..made("p-10-0-0-1", "10.0.0.1", "b", "gone") });
+    scene.tear_away(&address_id("by-hand"));
+    assert_eq!(scene.run()[..1], ["fail claim a: PoolExhausted: Exhausted IP Pools (still by-hand)"]);
+    scene.tear_away(&address_id("p-10-0-0-1"));
+    assert_eq!(scene.run()[..1], ["take 10.0.0.1 for claim a"]);
+    assert_eq!(scene.bound(), [("a", "p-10-0-0-1")]);
+}
