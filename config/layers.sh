@@ -26,6 +26,9 @@ must_not src/admission 'a client, the applier or the controller' 'Client|crate::
 for file in admit defaults objects pki pool review; do
   must_not "src/admission/$file.rs" 'a runtime, the clock or a log' 'tokio|axum|Instant|Timestamp::now|tracing'
 done
+for file in plan secret; do
+  must_not "src/controller/certificates/$file.rs" 'a runtime, the clock or a log' 'tokio|Client|Instant|Timestamp::now|tracing'
+done
 # One door: only the applier makes requests that write.
 must_not src/controller 'how to write' '\.(create|patch|patch_status|replace|delete|delete_collection)\('
 must_not plugin/src 'how to write' '\.(create|patch|patch_status|replace|delete|delete_collection)\('

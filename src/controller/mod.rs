@@ -1,5 +1,6 @@
 //! Watches → ledger → applier. What is to be done is decided in the ledger; here is only the order of things.
 
+pub mod certificates;
 mod clock;
 mod events;
 mod leader;
