@@ -4,9 +4,11 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "that is how a test fails")]
 
+mod admission;
 mod allocation;
 mod crds;
 mod faults;
+mod gate;
 mod people;
 mod release;
 mod scene;
