@@ -9,6 +9,7 @@
 //! ```
 
 pub mod addr;
+pub mod admission;
 pub mod api;
 pub mod apply;
 pub mod controller;

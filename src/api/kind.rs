@@ -124,7 +124,7 @@ impl CapiVersion {
 /// Where the API server serves a kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Resource {
-    /// API group; never empty, as no kind of the core group takes part.
+    /// API group; empty for the kinds of the core group.
     pub group: &'static str,
     /// Version that is asked for.
     pub version: Cow<'static, str>,
@@ -137,6 +137,9 @@ pub struct Resource {
 impl Resource {
     /// What stands in an object's `apiVersion`.
     pub fn api_version(&self) -> String {
+        if self.group.is_empty() {
+            return self.version.to_string();
+        }
         format!("{}/{}", self.group, self.version)
     }
 }

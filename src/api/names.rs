@@ -38,6 +38,14 @@ pub const PROVIDER_LABEL: &str = "cluster.x-k8s.io/provider";
 pub const PROVIDER: &str = "ipam-metal3";
 /// The leader's lease; the name that the replaced controller uses, so that the two never lead at once.
 pub const LEASE: &str = "controller-leader-election-ipam-capm3";
+/// The Service by which the API server reaches admission.
+pub const WEBHOOK_SERVICE: &str = "ipam-webhook-service";
+/// The Secret in which the replicas share the serving certificate that they make for admission.
+pub const WEBHOOK_SECRET: &str = "ipam-webhook-certificate";
+/// The webhook configurations: that of the defaults and that of the rules.
+pub const MUTATING_WEBHOOKS: &str = "ipam-mutating-webhook-configuration";
+/// See [`MUTATING_WEBHOOKS`].
+pub const VALIDATING_WEBHOOKS: &str = "ipam-validating-webhook-configuration";
 /// The namespace of the shipped manifests.
 pub const SYSTEM_NAMESPACE: &str = "metal3-ipam-system";
 

@@ -11,7 +11,7 @@ use crate::api::Resource;
 pub struct Target {
     /// Its kind, and where that is served.
     pub resource: Resource,
-    /// Its namespace; all kinds of this project live in one.
+    /// Its namespace; empty for an object that lives in none.
     pub namespace: String,
     /// Its name.
     pub name: String,
@@ -169,8 +169,11 @@ impl Change {
 
 impl Target {
     fn collection(&self) -> String {
-        let Resource { group, version, plural, .. } = &self.resource;
-        format!("/apis/{group}/{version}/namespaces/{}/{plural}", self.namespace)
+        let Resource { group, plural, .. } = &self.resource;
+        let root = if group.is_empty() { "/api" } else { "/apis" };
+        let namespace =
+            if self.namespace.is_empty() { String::new() } else { format!("/namespaces/{}", self.namespace) };
+        format!("{root}/{}{namespace}/{plural}", self.resource.api_version())
     }
 
     fn path(&self) -> String {
@@ -182,7 +185,9 @@ impl Target {
         object["apiVersion"] = json!(self.resource.api_version());
         object["kind"] = json!(self.resource.kind);
         object["metadata"]["name"] = json!(self.name);
-        object["metadata"]["namespace"] = json!(self.namespace);
+        if !self.namespace.is_empty() {
+            object["metadata"]["namespace"] = json!(self.namespace);
+        }
         object
     }
 }
@@ -273,6 +278,18 @@ mod tests {
         let body: Value = serde_json::from_str(&body).unwrap();
         assert_eq!(body["kind"], "IPClaim");
         assert_eq!(body["metadata"], json!({"name": "c", "namespace": "ns"}));
+    }
+
+    #[test]
+    fn a_kind_of_the_core_group_and_one_without_namespaces_have_paths_of_their_own() {
+        let resource = |group, kind, plural| Resource { group, version: "v1".into(), kind, plural };
+        let target =
+            |resource, namespace: &str| Target { resource, namespace: namespace.into(), name: "x".into() };
+        let secret = Change::Read { target: target(resource("", "Secret", "secrets"), "ns") };
+        assert_eq!(text(&secret, DryRun::No).0, "GET /api/v1/namespaces/ns/secrets/x");
+        let role = target(resource("rbac.authorization.k8s.io", "ClusterRole", "clusterroles"), "");
+        assert_eq!(role.path(), "/apis/rbac.authorization.k8s.io/v1/clusterroles/x");
+        assert_eq!(role.complete(&json!({}))["metadata"], json!({"name": "x"}));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Watches → ledger → applier. What is to be done is decided in the ledger; here is only the order of things.
 
+pub mod certificates;
 mod clock;
 mod events;
 mod leader;
@@ -20,6 +21,7 @@ use events::Events;
 pub use leader::{Leader, current_leader};
 use watch::{News, Watches};
 
+use crate::admission::{Live, Question};
 use crate::api::{CapiVersion, Family, Kind};
 use crate::apply::{self, Applier};
 use crate::ledger::{self, Id, Ledger, Outcome, Write};
@@ -53,6 +55,17 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Serves claims until `stop` resolves; then lets the writes under way finish.
 pub async fn run(client: Client, options: &Options, stop: impl Future<Output = ()>) {
+    let (_, nobody_asks) = Live::new();
+    run_and_answer(client, options, nobody_asks, stop).await;
+}
+
+/// As [`run`], and answers what admission asks.
+pub async fn run_and_answer(
+    client: Client,
+    options: &Options,
+    questions: mpsc::Receiver<Question>,
+    stop: impl Future<Output = ()>,
+) {
     let (news, inbox) = mpsc::channel(1024);
     let watches = Watches {
         client: client.clone(),
@@ -73,7 +86,7 @@ pub async fn run(client: Client, options: &Options, stop: impl Future<Output = (
         ready: false,
     };
     let mut followers = JoinSet::new();
-    controller.work(watches, inbox, &mut followers, stop).await;
+    controller.work(watches, inbox, questions, &mut followers, stop).await;
 }
 
 struct Controller {
@@ -97,6 +110,7 @@ impl Controller {
         &mut self,
         watches: Watches,
         mut inbox: mpsc::Receiver<News>,
+        mut questions: mpsc::Receiver<Question>,
         followers: &mut JoinSet<()>,
         stop: impl Future<Output = ()>,
     ) {
@@ -118,6 +132,12 @@ impl Controller {
                             followers.spawn(watches.clone().follow(kind));
                         }
                         news = inbox.try_recv().ok();
+                    }
+                }
+                Some(Question { pool, within, answer }) = questions.recv() => {
+                    // Without an answer the question is dropped, and whoever asked learns that it is not known yet.
+                    if let Some(held) = self.ledger.held(&pool, &within) {
+                        answer.send(held).ok();
                     }
                 }
                 Some((write, outcome)) = under_way.next() => self.land(&write, outcome),

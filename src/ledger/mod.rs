@@ -34,6 +34,7 @@ mod seen;
 mod status;
 mod uid;
 mod verdict;
+mod view;
 mod write;
 
 #[cfg(test)]

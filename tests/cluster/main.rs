@@ -4,10 +4,12 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "that is how a test fails")]
 
+mod admission;
 mod allocation;
 mod capi;
 mod crds;
 mod faults;
+mod gate;
 mod history;
 mod mixed;
 mod people;

@@ -133,7 +133,7 @@ impl Scene {
 
     /// The test sees Cluster API's claims and addresses in this version.
     pub fn version_of_capi(&mut self, version: &str) {
-        self.capi_version = version.to_owned();
+        version.clone_into(&mut self.capi_version);
         self.claims = self.of_kind(Kind::Claim(Family::Capi));
         self.addresses = self.of_kind(Kind::Address(Family::Capi));
     }

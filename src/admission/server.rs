@@ -1,0 +1,303 @@
+//! The HTTPS server. Behaviour does not belong here: it reads a body, asks who holds what, and sends what [`admit`] says.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, Path, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use axum::{Json, Router};
+use axum_server::Handle;
+use axum_server::tls_rustls::RustlsConfig;
+use serde_json::Value;
+use tokio::sync::watch;
+
+use super::pki::Pair;
+use super::tls::{Handshake, server_config, usual_handshake};
+use super::{Endpoint, Live, Request, Scope, Verdict, admit, question};
+
+/// What the server is told.
+#[derive(Clone)]
+pub struct AdmissionOptions {
+    /// The objects that this controller serves.
+    pub scope: Scope,
+    /// Which TLS is spoken.
+    pub handshake: Handshake,
+}
+
+impl Default for AdmissionOptions {
+    fn default() -> Self {
+        Self { scope: Scope::default(), handshake: usual_handshake() }
+    }
+}
+
+/// The largest review: an update carries its object twice, and the API server takes objects of up to 3 MiB.
+const BODY_LIMIT: usize = 7 << 20;
+/// How long reviews under way may take once the server is asked to end.
+const LAST_REVIEWS: Duration = Duration::from_secs(10);
+
+/// Serves admission at `listener` until `stop` resolves, and lets the reviews under way finish.
+///
+/// It starts with the first certificate, and takes each later one without a pause. A certificate that cannot be used is
+/// said so in the log, and the last good one stays.
+///
+/// # Errors
+///
+/// The listener cannot be used.
+pub async fn serve(
+    listener: TcpListener,
+    options: AdmissionOptions,
+    mut certificates: watch::Receiver<Option<Pair>>,
+    live: Live,
+    stop: impl Future<Output = ()>,
+) -> io::Result<()> {
+    let mut stop = std::pin::pin!(stop);
+    let handshake = options.handshake;
+    // The certificate that is there already is the first one.
+    certificates.mark_changed();
+    let tls = tokio::select! {
+        () = &mut stop => return Ok(()),
+        first = next_config(&mut certificates, &handshake) => match first {
+            Some(config) => RustlsConfig::from_config(config),
+            // Whoever makes the certificates is gone: the process is ending.
+            None => return Ok(()),
+        },
+    };
+    listener.set_nonblocking(true)?;
+    let handle = Handle::<SocketAddr>::new();
+    tracing::info!(address = %listener.local_addr()?, "admission is served");
+    // The API server needs no more than HTTP/1.1, and HTTP/2 has had its floods of requests.
+    let server = axum_server::from_tcp_rustls(listener, tls.clone())?.http1_only().handle(handle.clone());
+    let mut serving = std::pin::pin!(server.serve(router(options.scope, live).into_make_service()));
+    loop {
+        tokio::select! {
+            ended = &mut serving => return ended,
+            () = &mut stop => break,
+            Some(config) = next_config(&mut certificates, &handshake) => {
+                tls.reload_from_config(config);
+                tracing::info!("admission goes on with a new certificate");
+            }
+        }
+    }
+    handle.graceful_shutdown(Some(LAST_REVIEWS));
+    serving.await
+}
+
+/// The next certificate that can be used, in the form that the server takes; `None` once there will be none.
+async fn next_config(
+    certificates: &mut watch::Receiver<Option<Pair>>,
+    handshake: &Handshake,
+) -> Option<Arc<rustls::ServerConfig>> {
+    loop {
+        certificates.changed().await.ok()?;
+        let pair = certificates.borrow_and_update().clone();
+        match pair.map(|pair| server_config(&pair, handshake)) {
+            Some(Ok(config)) => return Some(Arc::new(config)),
+            Some(Err(error)) => tracing::error!(
+                error = %error, cause = std::error::Error::source(&error).map(tracing::field::display),
+                "the serving certificate cannot be used"
+            ),
+            None => {}
+        }
+    }
+}
+
+#[derive(Clone)]
+struct Admission {
+    scope: Arc<Scope>,
+    live: Live,
+}
+
+fn router(scope: Scope, live: Live) -> Router {
+    Router::new()
+        .route("/{path}", post(review))
+        .layer(DefaultBodyLimit::max(BODY_LIMIT))
+        .with_state(Admission { scope: Arc::new(scope), live })
+}
+
+async fn review(State(admission): State<Admission>, Path(path): Path<String>, body: Bytes) -> Response {
+    match Endpoint::at(&format!("/{path}")) {
+        Some(endpoint) => Json(admission.judge(endpoint, &body).await).into_response(),
+        None => StatusCode::NOT_FOUND.into_response(),
+    }
+}
+
+impl Admission {
+    async fn judge(&self, endpoint: Endpoint, body: &[u8]) -> Value {
+        let request = match Request::read(endpoint, body) {
+            Ok(request) => request,
+            Err(malformed) => {
+                tracing::warn!(error = %malformed, "a review was refused");
+                return malformed.answer();
+            }
+        };
+        let held = match question(endpoint, &request) {
+            Some((pool, within)) => self.live.held(pool, within).await,
+            None => Some(Vec::new()),
+        };
+        let verdict = match held {
+            Some(held) => admit(endpoint, &request, &self.scope, &held),
+            None => Verdict::NotYet,
+        };
+        log(endpoint, &request, &verdict);
+        verdict.answer(endpoint.kind, &request)
+    }
+}
+
+fn log(endpoint: Endpoint, request: &Request, verdict: &Verdict) {
+    let (kind, namespace, name) = (endpoint.kind.name(), &request.namespace, &request.name);
+    match verdict {
+        Verdict::Allowed | Verdict::Patched(_) => {
+            tracing::debug!(kind, %namespace, %name, task = ?endpoint.task, "admitted");
+        }
+        Verdict::Invalid(violations) => {
+            let why: Vec<String> = violations.iter().map(ToString::to_string).collect();
+            tracing::info!(kind, %namespace, %name, why = why.join(", "), "refused");
+        }
+        Verdict::NotYet => tracing::warn!(kind, %namespace, %name, "not judged: the lists are not complete"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use http_body_util::BodyExt;
+    use rustls::pki_types::pem::PemObject;
+    use rustls::pki_types::{CertificateDer, ServerName};
+    use serde_json::json;
+    use tower::ServiceExt;
+
+    use super::*;
+    use crate::admission::pki;
+
+    const POOLS: &str = "/validate-ipam-metal3-io-v1alpha1-ippool";
+
+    async fn posted(live: Live, path: &str, body: Vec<u8>) -> (u16, Value) {
+        let request = http::Request::post(path).body(Body::from(body)).unwrap();
+        let response = router(Scope::default(), live).oneshot(request).await.unwrap();
+        let code = response.status().as_u16();
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        (code, serde_json::from_slice(&body).unwrap_or_default())
+    }
+
+    fn shrink() -> Value {
+        let pool = |subnet: &str| json!({"metadata": {"name": "p"}, "spec": {"namePrefix": "p", "pools": [{"subnet": subnet}]}});
+        json!({
+            "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
+            "request": {
+                "uid": "u", "operation": "UPDATE", "name": "p", "namespace": "ns", "kind": {"kind": "IPPool"},
+                "oldObject": pool("10.0.0.0/24"), "object": pool("10.0.1.0/24"),
+            },
+        })
+    }
+
+    #[tokio::test]
+    async fn only_the_paths_of_the_contract_are_served() {
+        let (live, _asked) = Live::new();
+        assert_eq!(posted(live.clone(), "/validate-v1-pod", b"{}".to_vec()).await.0, 404);
+        assert_eq!(posted(live.clone(), "/", b"{}".to_vec()).await.0, 404);
+        let (code, answer) = posted(live, POOLS, b"nonsense".to_vec()).await;
+        assert_eq!((code, &answer["response"]["status"]["code"]), (200, &json!(400)));
+    }
+
+    #[tokio::test]
+    async fn a_review_of_six_mebibytes_is_read_and_one_of_eight_is_not() {
+        let (live, _asked) = Live::new();
+        let mut review = shrink();
+        review["request"]["oldObject"] = json!({"filler": "x".repeat(6 << 20)});
+        let (code, answer) = posted(live.clone(), POOLS, review.to_string().into_bytes()).await;
+        assert_eq!((code, &answer["response"]["allowed"]), (200, &json!(true)));
+        review["request"]["oldObject"] = json!({"filler": "x".repeat(8 << 20)});
+        assert_eq!(posted(live, POOLS, review.to_string().into_bytes()).await.0, 413);
+    }
+
+    #[tokio::test]
+    async fn d11_a_shrink_is_judged_by_what_the_loop_says() {
+        let (live, mut asked) = Live::new();
+        let held = std::net::IpAddr::from([10, 0, 0, 7]);
+        let loop_ = async {
+            let question = asked.recv().await.unwrap();
+            assert!(question.within.contains(held));
+            question.answer.send(vec![held]).unwrap();
+        };
+        let ((code, answer), ()) =
+            tokio::join!(posted(live, POOLS, shrink().to_string().into_bytes()), loop_);
+        assert_eq!(code, 200);
+        let message = answer["response"]["status"]["message"].as_str().unwrap();
+        assert!(
+            message.contains("\"10.0.0.7\": is in use but out of bounds of the pools given"),
+            "{message}"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_shrink_is_not_judged_before_it_is_known_who_holds_what() {
+        let (live, mut asked) = Live::new();
+        let loop_ = async { drop(asked.recv().await) };
+        let ((_, answer), ()) =
+            tokio::join!(posted(live.clone(), POOLS, shrink().to_string().into_bytes()), loop_);
+        assert_eq!(answer["response"]["status"]["code"], 503);
+        drop(asked);
+        let (_, answer) = posted(live, POOLS, shrink().to_string().into_bytes()).await;
+        assert_eq!(answer["response"]["status"]["code"], 503);
+    }
+
+    /// The certificate that a server presents to a client that trusts `authority`.
+    fn presented(address: SocketAddr, authority: &str) -> Result<Vec<u8>, rustls::Error> {
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(authority.as_bytes()).unwrap()).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let name = ServerName::try_from("127.0.0.1").unwrap();
+        let mut client = rustls::ClientConnection::new(Arc::new(config), name).unwrap();
+        let mut socket = std::net::TcpStream::connect(address).unwrap();
+        while client.is_handshaking() {
+            if let Err(error) = client.complete_io(&mut socket) {
+                let inner = error.into_inner().and_then(|inner| inner.downcast::<rustls::Error>().ok());
+                return Err(*inner.unwrap());
+            }
+        }
+        Ok(client.peer_certificates().unwrap()[0].to_vec())
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the client of the test reads the clock, too")]
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_new_certificate_is_served_without_a_restart_and_a_broken_one_never() {
+        let now = jiff::Timestamp::now().as_second();
+        let authority = pki::authority(now).unwrap();
+        let pair = || pki::serving(&authority, &["127.0.0.1".to_owned()], now).unwrap();
+        let der = |pair: &Pair| CertificateDer::from_pem_slice(pair.certificate.as_bytes()).unwrap().to_vec();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let (certificates, changes) = watch::channel(None);
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        let (live, _asked) = Live::new();
+        let stopped = async { drop(stopped.await) };
+        let server = tokio::spawn(serve(listener, AdmissionOptions::default(), changes, live, stopped));
+        let shows = async |pair: &Pair| {
+            let (der, authority) = (der(pair), authority.certificate.clone());
+            let look = move || {
+                // Between two looks there is a whole handshake.
+                (0..1000).any(|_| presented(address, &authority).is_ok_and(|shown| shown == der))
+            };
+            tokio::task::spawn_blocking(look).await.unwrap()
+        };
+        let (first, second) = (pair(), pair());
+        certificates.send(Some(first.clone())).unwrap();
+        assert!(shows(&first).await);
+        certificates.send(Some(Pair { key: second.key.clone(), ..first.clone() })).unwrap();
+        assert!(shows(&first).await);
+        certificates.send(Some(second.clone())).unwrap();
+        assert!(shows(&second).await);
+        stop.send(()).unwrap();
+        server.await.unwrap().unwrap();
+    }
+}
