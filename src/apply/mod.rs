@@ -6,6 +6,8 @@
 mod change;
 mod connect;
 mod reply;
+mod review;
+mod traffic;
 mod write;
 
 use std::sync::Arc;
@@ -14,8 +16,10 @@ use std::time::Duration;
 use kube::Client;
 
 pub use change::{Change, DryRun, PatchOp, Target, pointer_token};
-pub use connect::connect;
+pub use connect::{connect, connect_through};
 pub use reply::Reply;
+pub use review::{may_read, owner_of};
+pub use traffic::{Directed, Observer, Permit, Rate, Traffic};
 pub use write::{change, outcome};
 
 /// Carries out changes in the name of one field manager.

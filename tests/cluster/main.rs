@@ -8,5 +8,7 @@ mod allocation;
 mod crds;
 mod faults;
 mod people;
+mod process;
 mod release;
+mod replica;
 mod scene;

@@ -24,7 +24,8 @@ pub struct Scene {
     pub pools: Api<IPPool>,
     pub claims: Api<IPClaim>,
     pub addresses: Api<IPAddress>,
-    token: String,
+    /// Of the shipped account.
+    pub token: String,
     controller: Option<Child>,
 }
 
@@ -41,7 +42,13 @@ pub async fn plane() -> Arc<ControlPlane> {
         }
         let clusters = testbed::capi_crds().unwrap().join("cluster.x-k8s.io_clusters.yaml");
         plane.apply_path(&clusters).await.unwrap();
-        for file in ["service_account", "role", "role_binding"] {
+        for file in [
+            "service_account",
+            "role",
+            "role_binding",
+            "leader_election_role",
+            "leader_election_role_binding",
+        ] {
             plane.apply_path(&root.join(format!("config/rbac/{file}.yaml"))).await.unwrap();
         }
     };
@@ -80,7 +87,8 @@ impl Scene {
         let log = std::fs::File::create(self.plane.dir().join(format!("{}.log", self.namespace))).unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_ipam-controller"))
             .args(["--kubeconfig".as_ref(), kubeconfig.as_os_str()])
-            .args(["--namespace", &self.namespace, "--orphan-grace", "1", "-v", "4"])
+            .args(["--namespace", &self.namespace, "--orphan-grace", "1", "-v", "4", "--ignore-leader"])
+            .args(["--health-addr", "0", "--diagnostics-address", "0"])
             .stdin(Stdio::null())
             .stderr(log)
             .spawn()
