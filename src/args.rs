@@ -106,7 +106,7 @@ struct Reach {
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
           default_value = "false", hide_default_value = true, action = ArgAction::Set, value_parser = flag)]
     insecure_diagnostics: bool,
-    /// Lowest version of TLS that is spoken: VersionTLS12 or VersionTLS13
+    /// Lowest version of TLS that is spoken: `VersionTLS12` or `VersionTLS13`
     #[arg(long, value_name = "VERSION", default_value = "VersionTLS12")]
     tls_min_version: String,
     /// Cipher suites of TLS 1.2 that are offered, by Go's names, with commas between [default: all safe ones]
@@ -125,7 +125,7 @@ impl Args {
     /// The controller as a process, with its ports bound.
     pub async fn process(&self) -> Result<Process, Error> {
         let (tls, unknown) = TlsPolicy::new(&self.reach.tls_min_version, &self.reach.tls_cipher_suites)
-            .map_err(|(flag, cause)| Error::Flag { flag, cause })?;
+            .map_err(|(flag, cause)| Error::Flag { flag: flag.to_owned(), cause })?;
         if !unknown.is_empty() {
             tracing::info!(suites = %unknown.join(","), "--tls-cipher-suites: these are too weak to be offered");
         }
@@ -165,12 +165,13 @@ impl Leading {
         if !self.leader_elect {
             return Ok(None);
         }
-        let terms = Terms::new(
+        let (lease, renew, retry) = (
             self.leader_elect_lease_duration,
             self.leader_elect_renew_deadline,
             self.leader_elect_retry_period,
-        )
-        .map_err(|cause| Error::Flag { flag: "--leader-elect-…", cause })?;
+        );
+        let terms = Terms::new(lease, renew, retry)
+            .map_err(|(term, cause)| Error::Flag { flag: format!("--leader-elect-{term}"), cause })?;
         Ok(Some(Election::of_this_pod(terms)))
     }
 }
@@ -264,6 +265,8 @@ mod tests {
             (&["--leader-elect-retry-period=2"], ["--leader-elect-retry-period", "`2`", "2s"]),
             (&["--health-addr=9440"], ["--health-addr", "9440", ":9440"]),
             (&["--kube-api-qps=many"], ["--kube-api-qps", "many", "number"]),
+            (&["--sync-period=10"], ["--sync-period", "`10`", "2s"]),
+            (&["--webhook-port=https"], ["--webhook-port", "https", "invalid digit"]),
         ] {
             let said = parse(flags).unwrap_err().to_string();
             for part in parts {

@@ -1,21 +1,26 @@
 //! Flags that are accepted because existing Deployments have them, and that change nothing here.
 
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::values::duration;
+
 /// What has no meaning here.
 #[derive(clap::Args, Debug)]
 #[command(next_help_heading = "Accepted for compatibility, without effect")]
 pub struct Compat {
     /// How often everything is looked at again; changes are seen as they happen
-    #[arg(long, value_name = "DURATION")]
-    sync_period: Option<String>,
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    sync_period: Option<Duration>,
     /// How many pools are served at once; --max-in-flight is the limit
     #[arg(long, value_name = "N")]
-    ippool_concurrency: Option<String>,
+    ippool_concurrency: Option<u32>,
     /// Port of the admission webhooks
     #[arg(long, value_name = "PORT")]
-    webhook_port: Option<String>,
+    webhook_port: Option<u16>,
     /// Folder with the certificate of the admission webhooks
     #[arg(long, value_name = "FOLDER")]
-    webhook_cert_dir: Option<String>,
+    webhook_cert_dir: Option<PathBuf>,
     /// Key exchanges of TLS; the safe ones are always offered
     #[arg(long, value_name = "IDS")]
     tls_curve_preferences: Option<String>,

@@ -9,7 +9,7 @@ pub enum Error {
     #[error("{flag}: {cause}")]
     Flag {
         /// The flag.
-        flag: &'static str,
+        flag: String,
         /// Its value, what is wrong with it, and what would do.
         cause: String,
     },

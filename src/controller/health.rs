@@ -89,20 +89,20 @@ pub(super) fn router(healthy: Vec<Check>, ready: Vec<Check>) -> Router {
 
 /// As Kubernetes answers: `ok`, and each check where one fails or all were asked for.
 fn answer(name: &str, checks: &[Check], verbose: bool) -> (StatusCode, String) {
-    let (mut lines, mut passed) = (String::new(), true);
-    for Check { name, look } in checks {
-        match look() {
-            Ok(()) => lines += &format!("[+]{name} ok\n"),
-            Err(why) => {
-                passed = false;
-                lines += &format!("[-]{name} failed: {why}\n");
-            }
-        }
-    }
+    let results: Vec<_> = checks.iter().map(|check| (check.name, (check.look)())).collect();
+    let passed = results.iter().all(|(_, result)| result.is_ok());
+    let lines: String = results.into_iter().map(line).collect();
     match (passed, verbose) {
         (true, false) => (StatusCode::OK, "ok".into()),
         (true, true) => (StatusCode::OK, lines + name + " check passed\n"),
         (false, _) => (StatusCode::SERVICE_UNAVAILABLE, lines + name + " check failed\n"),
+    }
+}
+
+fn line((name, result): (&str, Result<(), String>)) -> String {
+    match result {
+        Ok(()) => format!("[+]{name} ok\n"),
+        Err(why) => format!("[-]{name} failed: {why}\n"),
     }
 }
 
@@ -114,8 +114,8 @@ mod tests {
     fn one_check_that_fails_fails_the_page_and_says_why() {
         let fine = Check::new("synced", || Ok(()));
         let broken = Check::new("certificate", || Err("there is none".into()));
-        assert_eq!(answer("readyz", &[fine.clone()], false), (StatusCode::OK, "ok".into()));
-        let (code, text) = answer("readyz", &[fine.clone()], true);
+        assert_eq!(answer("readyz", std::slice::from_ref(&fine), false), (StatusCode::OK, "ok".into()));
+        let (code, text) = answer("readyz", std::slice::from_ref(&fine), true);
         assert_eq!((code, text.as_str()), (StatusCode::OK, "[+]synced ok\nreadyz check passed\n"));
         let (code, text) = answer("readyz", &[fine, broken], false);
         assert_eq!(code, StatusCode::SERVICE_UNAVAILABLE);

@@ -199,7 +199,8 @@ impl Controller {
             for write in self.ledger.due(self.clock.now(), room, &mut self.rng) {
                 under_way.push(carry_out(self.applier.clone(), write));
             }
-            self.events.publish(self.ledger.notices());
+            let notices = self.ledger.notices();
+            self.events.publish(notices, &self.ledger);
         }
         drop(round);
         tracing::info!(under_way = under_way.len(), "stopping: the writes under way finish");

@@ -47,7 +47,7 @@ pub enum Error {
     #[error(
         "cannot use the credentials for the API server: {0}\nhint: they come from --kubeconfig, KUBECONFIG or the pod's ServiceAccount"
     )]
-    Credentials(#[source] kube::Error),
+    Credentials(kube::Error),
     /// No certificate for the metrics.
     #[error("cannot make a certificate for --diagnostics-address: {0}")]
     Certificate(#[from] rcgen::Error),

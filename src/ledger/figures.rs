@@ -101,3 +101,83 @@ fn figures(id: &Id, book: &Book) -> PoolFigures {
 fn address_of(claim: &Id, name: &super::Text) -> Id {
     claim.beside(Kind::Address(claim.family()), name)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use rand::SeedableRng;
+    use rand::rngs::SmallRng;
+    use serde_json::json;
+
+    use super::*;
+    use crate::api::Family;
+    use crate::ledger::{Claim, Config, Now, Pool, Seen};
+
+    const CLAIM: Kind = Kind::Claim(Family::Metal3);
+    const KINDS: [Kind; 2] = [CLAIM, Kind::Pool];
+
+    fn metadata(name: &str) -> serde_json::Value {
+        json!({"name": name, "namespace": "ns", "uid": format!("uid-{name}"), "resourceVersion": "1",
+               "creationTimestamp": "1970-01-01T00:01:40Z",
+               "finalizers": ["ippool.ipam.metal3.io", "ipclaim.ipam.metal3.io"]})
+    }
+
+    /// A pool of one address, and two claims on it; both kinds are listed.
+    fn ledger() -> Ledger {
+        let mut ledger = Ledger::new(Config::default(), KINDS);
+        let spec = json!({"namePrefix": "p", "pools": [{"start": "10.0.0.1", "end": "10.0.0.1"}]});
+        let pool = serde_json::from_value(json!({"metadata": metadata("p"), "spec": spec})).unwrap();
+        ledger.observe(Seen::Pool(Box::new(Pool::of(&pool))));
+        for name in ["a", "b"] {
+            let claim = json!({"metadata": metadata(name), "spec": {"pool": {"name": "p"}}});
+            ledger.observe(Seen::Claim(Box::new(Claim::of_metal3(&serde_json::from_value(claim).unwrap()))));
+        }
+        list(&mut ledger);
+        ledger
+    }
+
+    fn list(ledger: &mut Ledger) {
+        for kind in KINDS {
+            let known: BTreeSet<Id> = ledger.known(kind).cloned().collect();
+            ledger.listing(kind);
+            ledger.relisted(kind, &known);
+        }
+    }
+
+    fn due(ledger: &mut Ledger) -> Vec<Write> {
+        let now = Now { elapsed: std::time::Duration::ZERO, wall: 1000 };
+        ledger.due(now, 10, &mut SmallRng::seed_from_u64(1))
+    }
+
+    #[test]
+    fn a_pool_is_counted_with_who_waits_for_it_since_when() {
+        let mut ledger = ledger();
+        let before = ledger.figures();
+        assert_eq!((before.pools[0].capacity, before.pools[0].free, before.to_do), (1, 1, 3));
+        due(&mut ledger);
+        let pool = &ledger.figures().pools[0];
+        assert_eq!((pool.free, pool.waiting, pool.oldest), (0, 1, Some(100)));
+    }
+
+    #[test]
+    fn a_write_is_told_with_its_claim_pool_and_address() {
+        let mut ledger = ledger();
+        let writes = due(&mut ledger);
+        let take = writes.iter().find(|write| matches!(write.act, Act::Take(_))).unwrap();
+        let Parties { claim, pool, address } = ledger.parties(take);
+        assert_eq!(claim, Some(take.subject.clone()));
+        assert_eq!(pool, Some(Id::new(Kind::Pool, "ns", "p")));
+        assert_eq!(address, Some(Id::new(Kind::Address(Family::Metal3), "ns", "p-10-0-0-1")));
+    }
+
+    #[test]
+    fn a_new_term_decides_nothing_before_each_kind_was_listed_anew() {
+        let mut ledger = ledger();
+        ledger.begin_term();
+        assert!(!ledger.is_ready());
+        assert_eq!((due(&mut ledger), ledger.next_wake()), (Vec::new(), None));
+        list(&mut ledger);
+        assert!(!due(&mut ledger).is_empty());
+    }
+}

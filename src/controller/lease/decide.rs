@@ -16,23 +16,30 @@ impl Terms {
     /// Terms that can be kept.
     ///
     /// # Errors
-    /// What is wrong with them, and what would do.
-    pub fn new(lease: Duration, renew_deadline: Duration, retry: Duration) -> Result<Self, String> {
+    /// The term that cannot be kept, what is wrong with it, and what would do.
+    pub fn new(
+        lease: Duration,
+        renew_deadline: Duration,
+        retry: Duration,
+    ) -> Result<Self, (&'static str, String)> {
         // The lease says its length in seconds, and all have to mean the same.
         if lease.is_zero() || lease.subsec_nanos() != 0 {
-            return Err(format!(
-                "lease-duration is {lease:?}; a number of whole seconds is needed, such as 15s"
+            return Err((
+                "lease-duration",
+                format!("`{lease:?}` is no number of whole seconds, such as 15s"),
             ));
         }
         if renew_deadline >= lease {
-            return Err(format!(
-                "renew-deadline {renew_deadline:?} has to be shorter than lease-duration {lease:?}, such as 10s and 15s"
-            ));
+            let why = format!(
+                "`{renew_deadline:?}` is not shorter than the lease, `{lease:?}`; 10s of 15s are usual"
+            );
+            return Err(("renew-deadline", why));
         }
         if retry.is_zero() || retry.mul_f64(1.0 + JITTER) >= renew_deadline {
-            return Err(format!(
-                "retry-period {retry:?} has to be more than 0 and so short that several fit into renew-deadline {renew_deadline:?}, such as 2s and 10s"
-            ));
+            let why = format!(
+                "`{retry:?}` does not fit several times into the renew-deadline, `{renew_deadline:?}`; 2s of 10s are usual"
+            );
+            return Err(("retry-period", why));
         }
         Ok(Self { lease, renew_deadline, retry })
     }
@@ -173,14 +180,15 @@ mod tests {
     #[test]
     fn terms_that_cannot_be_kept_are_refused_with_a_way_out() {
         assert!(Terms::new(at(15), at(10), at(2)).is_ok());
-        for (lease, renew, retry) in [
-            (at(0), at(10), at(2)),
-            (Duration::from_millis(1500), at(1), Duration::from_millis(100)),
-            (at(15), at(15), at(2)),
-            (at(15), at(10), at(9)),
-            (at(15), at(10), at(0)),
+        for (lease, renew, retry, wrong) in [
+            (at(0), at(10), at(2), "lease-duration"),
+            (Duration::from_millis(1500), at(1), Duration::from_millis(100), "lease-duration"),
+            (at(15), at(15), at(2), "renew-deadline"),
+            (at(15), at(10), at(9), "retry-period"),
+            (at(15), at(10), at(0), "retry-period"),
         ] {
-            assert!(Terms::new(lease, renew, retry).unwrap_err().contains("such as"), "{lease:?}");
+            let (term, why) = Terms::new(lease, renew, retry).unwrap_err();
+            assert!(term == wrong && why.contains("15s") | why.contains("10s"), "{term}: {why}");
         }
     }
 }

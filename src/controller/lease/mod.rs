@@ -236,8 +236,10 @@ impl Campaign {
         // The others count from when they see it, which is later.
         let sent = since_boot();
         match self.applier.carry_out(change).await {
-            // Who was quicker is read in the next round.
-            Reply::GuardFailed { .. } | Reply::AlreadyExists => Round::Failed("another was quicker".into()),
+            // Somebody was quicker, and who is read in the next round.
+            Reply::GuardFailed { .. } | Reply::AlreadyExists if self.mine.is_none() => {
+                Round::NotOurs(self.terms.retry())
+            }
             reply => match read(reply) {
                 Ok(record) => Round::Held(record, sent),
                 Err(why) => Round::Failed(why),
