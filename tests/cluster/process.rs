@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
-use serde_json::json;
+use serde_json::{Value, json};
 use testbed::proxy::{Action, Match, Proxy, Reply, Rule, Verb};
 
 use crate::replica::{Replica, grant_lease, holder};
@@ -109,13 +109,15 @@ async fn a_lease_that_is_given_back_is_taken_at_once() {
 async fn a_process_that_is_asked_to_end_in_a_burst_finishes_its_writes_and_gives_the_lease_back() {
     const CLAIMS: usize = 40;
     let scene = scene("term").await;
-    let mut leader = Replica::candidate(&scene, "first").await;
-    leader.leads().await;
     for n in 0..CLAIMS {
         scene.create_claim(&format!("c{n}")).await;
     }
-    let takes = Match::verb(Verb::Post).resource("ipaddresses");
-    leader.proxy.seen(&takes, CLAIMS / 4).await.unwrap();
+    // Each answer takes a while, so that many writes are under way when it is asked to end.
+    let proxy = Proxy::start(&scene.plane).await.unwrap();
+    let take = Match::verb(Verb::Post).resource("ipaddresses");
+    let slow = proxy.add(Rule::new(take, Action::DelayAfter(Duration::from_secs(1))));
+    let mut leader = Replica::candidate_behind(proxy, &scene, "first");
+    slow.seen(CLAIMS as u64 / 4).await.unwrap();
     leader.signal(Signal::TERM);
     let asked = Instant::now();
     assert!(leader.ended().await.success(), "{}", leader.log());
@@ -246,10 +248,19 @@ async fn the_arguments_of_an_existing_deployment_start_it() {
     let scene = scene("args").await;
     let flags = ["--webhook-port=9443", "--insecure-diagnostics=false", "--tls-min-version=VersionTLS13"];
     let more = ["--leader-elect=true", "--sync-period=10m", "--ippool-concurrency=10", "--kube-api-qps=50"];
-    let replica = Replica::start(&scene, "it", &[&flags[..], &more[..]].concat()).await;
+    let form = ["--logging-format=json"];
+    let replica = Replica::start(&scene, "it", &[&flags[..], &more[..], &form[..]].concat()).await;
     scene.create_claim("c").await;
     scene.bound("c").await;
     let notice = replica.said("without effect").await;
     assert!(notice.contains("--sync-period") && notice.contains("--ippool-concurrency"), "{notice}");
     assert!(!notice.contains("--kube-api-qps"), "{notice}");
+    // Each line is one object, and says whom a write concerns.
+    let log = replica.log();
+    let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let place = |name: &str| json!(format!("{}/{name}", scene.namespace));
+    let concerns = |line: &&Value| {
+        line["claim"] == place("c") && line["pool"] == place("p") && line["address"] == place("p-10-0-0-1")
+    };
+    assert!(lines.iter().any(|line| concerns(&line)), "{log}");
 }

@@ -48,9 +48,14 @@ impl Replica {
 
     /// Starts one of several: it writes only while it holds the lease.
     pub async fn candidate(scene: &Scene, name: &str) -> Self {
+        Self::candidate_behind(Proxy::start(&scene.plane).await.unwrap(), scene, name)
+    }
+
+    /// The same, behind a proxy that was told something before.
+    pub fn candidate_behind(proxy: Proxy, scene: &Scene, name: &str) -> Self {
         let election = ["--leader-elect", "--leader-elect-lease-duration=5s"];
         let pace = ["--leader-elect-renew-deadline=4s", "--leader-elect-retry-period=200ms"];
-        Self::start(scene, name, &[election, pace].concat()).await
+        Self::behind(proxy, scene, name, &[election, pace].concat())
     }
 
     pub fn log(&self) -> String {
