@@ -3,12 +3,12 @@
 use hyper_timeout::TimeoutConnector;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
-use kube::client::{Body, ClientBuilder, ConfigExt};
+use kube::client::{ClientBuilder, ConfigExt};
 use kube::{Client, Config};
 use tower::ServiceBuilder;
 use tower::buffer::BufferLayer;
 
-use super::Traffic;
+use super::traffic::{Guarded, Traffic};
 
 /// Requests that wait for a connection that several share.
 const BUFFER: usize = 1024;
@@ -43,13 +43,14 @@ pub fn connect_through(mut config: Config, traffic: &Traffic) -> kube::Result<Cl
     connector.set_connect_timeout(config.connect_timeout);
     connector.set_read_timeout(config.read_timeout);
     connector.set_write_timeout(config.write_timeout);
-    let exchange: hyper_util::client::legacy::Client<_, Body> =
+    let exchange: hyper_util::client::legacy::Client<_, Guarded> =
         hyper_util::client::legacy::Client::builder(TokioExecutor::new()).build(connector);
     let service = ServiceBuilder::new()
         .layer(config.base_uri_layer())
         .option_layer(config.auth_layer()?)
         .layer(config.extra_headers_layer()?)
         .layer(traffic)
+        .map_request(traffic.guard())
         .service(exchange);
     Ok(Client::new(service, config.default_namespace))
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use http::{Method, Request, Response, StatusCode, Uri};
 use http_body_util::{Either, Full};
+use hyper::body::{Bytes, Frame, SizeHint};
 use kube::client::Body;
 use serde_json::json;
 use tokio::time::Instant;
@@ -21,7 +22,8 @@ pub type Observer = Arc<dyn Fn(&Method, &Uri, Option<StatusCode>) + Send + Sync>
 /// What each request of a client passes on its way out.
 ///
 /// The permit is asked after every wait, directly before a change is handed to the connection. A change without it is
-/// not sent; it is answered here as if the API server had asked to come back later.
+/// not sent; it is answered here as if the API server had asked to come back later. It is asked once more when the
+/// connection takes the change up, which may have had to be made first: see [`Guarded`].
 #[derive(Clone, Default)]
 pub struct Traffic {
     /// How many requests a second; without limit where there is none.
@@ -60,7 +62,7 @@ where
     S::Error: Into<BoxError>,
     B: Send + 'static,
 {
-    type Response = Response<Either<B, Full<hyper::body::Bytes>>>;
+    type Response = Response<Either<B, Full<Bytes>>>;
     type Error = BoxError;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>> + Send>>;
 
@@ -81,7 +83,7 @@ impl Traffic {
         self,
         mut inner: S,
         request: Request<Body>,
-    ) -> Result<Response<Either<B, Full<hyper::body::Bytes>>>, BoxError>
+    ) -> Result<Response<Either<B, Full<Bytes>>>, BoxError>
     where
         S: Service<Request<Body>, Response = Response<B>>,
         S::Error: Into<BoxError>,
@@ -101,14 +103,57 @@ impl Traffic {
     }
 }
 
+impl Traffic {
+    /// Puts the permit into the body of each change.
+    pub(super) fn guard(&self) -> impl Fn(Request<Body>) -> Request<Guarded> + Clone + use<> {
+        let permit = self.permit.clone();
+        move |request| {
+            let permit = permit.clone().filter(|_| is_change(request.method()));
+            request.map(|body| Guarded { body, permit })
+        }
+    }
+}
+
+/// A request's body that is handed out only with the permit: without it the request breaks off before its end, and the
+/// API server does nothing.
+pub(super) struct Guarded {
+    body: Body,
+    permit: Option<Permit>,
+}
+
+impl hyper::body::Body for Guarded {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        if self.permit.as_ref().is_some_and(|may| !may()) {
+            return Poll::Ready(Some(Err(LATE.into())));
+        }
+        Pin::new(&mut self.body).poll_frame(context).map_err(Into::into)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+const LATE: &str = "not sent: this controller may not lead any longer";
+
 fn is_change(method: &Method) -> bool {
     *method != Method::GET && *method != Method::HEAD
 }
 
-fn not_sent<B>() -> Result<Response<Either<B, Full<hyper::body::Bytes>>>, http::Error> {
+fn not_sent<B>() -> Result<Response<Either<B, Full<Bytes>>>, http::Error> {
     let status = json!({
         "kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "TooManyRequests", "code": 429,
-        "message": "not sent: this controller may not lead any longer",
+        "message": LATE,
     });
     let body = Either::Right(Full::new(status.to_string().into()));
     Response::builder().status(StatusCode::TOO_MANY_REQUESTS).body(body)
@@ -181,7 +226,7 @@ mod tests {
         let sent = sent.clone();
         let server = tower::service_fn(move |_: Request<Body>| {
             sent.fetch_add(1, Ordering::SeqCst);
-            async { Ok::<_, BoxError>(Response::new(Full::<hyper::body::Bytes>::default())) }
+            async { Ok::<_, BoxError>(Response::new(Full::<Bytes>::default())) }
         });
         let request = Request::builder().method(method).uri("/x").body(Body::empty()).unwrap();
         traffic.layer(server).oneshot(request).await.unwrap().status().as_u16()
@@ -203,6 +248,24 @@ mod tests {
         }
         assert_eq!(sent.load(Ordering::SeqCst), 1);
         assert_eq!(send(&traffic, Method::GET, &sent).await, 200);
+    }
+
+    #[tokio::test]
+    async fn a_change_that_waited_for_its_connection_breaks_off_without_the_permit() {
+        use http_body_util::BodyExt;
+
+        let may = Arc::new(AtomicBool::new(true));
+        let permit: Permit = Arc::new({
+            let may = may.clone();
+            move || may.load(Ordering::SeqCst)
+        });
+        let guard = Traffic { permit: Some(permit), ..Traffic::default() }.guard();
+        let request = |method| Request::builder().method(method).body(Body::from(b"x".to_vec())).unwrap();
+        assert_eq!(guard(request(Method::PATCH)).into_body().collect().await.unwrap().to_bytes(), "x");
+        let (change, read) = (guard(request(Method::PATCH)), guard(request(Method::GET)));
+        may.store(false, Ordering::SeqCst);
+        assert!(change.into_body().collect().await.is_err());
+        assert!(read.into_body().collect().await.is_ok());
     }
 
     #[tokio::test(start_paused = true)]
