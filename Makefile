@@ -27,7 +27,7 @@ quickstart-stop: ## End what `make quickstart` left running
 
 .PHONY: run
 run: ## Run the controller against the current kubeconfig
-	$(CARGO) run --bin ipam-controller
+	$(CARGO) run --bin ipam-controller -- --health-addr 127.0.0.1:9440 --diagnostics-address 127.0.0.1:8443 --webhook-port 0
 
 .PHONY: deploy-examples
 deploy-examples: ## Apply the examples to the current context and wait for the addresses

@@ -69,6 +69,12 @@ async fn main() {
     report(&settings, &rows);
 }
 
+/// The controller, which nobody asks how it is.
+const CONTROLLER: &str = concat!(
+    env!("CARGO_BIN_EXE_ipam-controller"),
+    " --health-addr 0 --diagnostics-address 0 --webhook-port 0"
+);
+
 #[expect(clippy::panic, reason = "an unknown argument ends the run before it began")]
 fn settings() -> Settings {
     let mut settings = Settings { claims: 2000, bare: false, peer: None };
@@ -102,7 +108,7 @@ async fn measure(plane: &ControlPlane, settings: &Settings, contender: Contender
             scene.allocate(&claims).await;
             None
         }
-        Contender::Controller => Some(scene.start(env!("CARGO_BIN_EXE_ipam-controller"))),
+        Contender::Controller => Some(scene.start(CONTROLLER)),
         Contender::Peer(command) => Some(scene.start(command)),
     };
     let times = watch.await.expect("the watch ends");

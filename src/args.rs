@@ -1,43 +1,46 @@
 //! The controller's command line, and what follows from it.
+//!
+//! Every flag of Metal3's IPAM controller is accepted in the spellings that Go allows, so that an existing Deployment's
+//! `args` start this one.
 
-use std::path::{Path, PathBuf};
+mod compat;
+mod connection;
+mod error;
+mod log;
+mod values;
+
+use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Parser, Subcommand, ValueEnum};
-use ipam::apply::connect;
-use ipam::controller::{Options, current_leader};
-use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Client, Config};
-use tracing_subscriber::EnvFilter;
+use clap::builder::ArgAction;
+use clap::{Parser, Subcommand};
+use ipam::controller::{Election, Endpoints, Listen, Options, Process, Terms, TlsPolicy};
+use kube::Client;
+
+use compat::Compat;
+use connection::Connection;
+pub use error::Error;
+use log::Log;
+use values::{duration, flag, listen};
 
 /// Hand out IP addresses from IPPools to IPClaims
 #[derive(Parser, Debug)]
-#[command(version)]
+#[command(version, args_override_self = true)]
 pub struct Args {
-    /// Kubeconfig file [default: KUBECONFIG, else the service account of the pod, else ~/.kube/config]
-    #[arg(long, value_name = "FILE")]
-    kubeconfig: Option<PathBuf>,
-    /// Namespace whose pools and claims are served [default: all]
-    #[arg(long, value_name = "NAMESPACE", default_value = "", hide_default_value = true)]
-    namespace: String,
-    /// Serve only pools and claims whose label `cluster.x-k8s.io/watch-filter` has this value
-    #[arg(long, value_name = "VALUE", default_value = "", hide_default_value = true)]
-    watch_filter: String,
-    /// Seconds that an address must have been without its claim before it is released
-    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
-    orphan_grace: u64,
-    /// The most requests to the API server under way at once
-    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..))]
-    max_in_flight: u16,
-    /// Run although another controller holds the lease; for development, where the other is known to be gone
-    #[arg(long)]
-    ignore_leader: bool,
-    /// Form of the log
-    #[arg(long, value_enum, default_value_t = LogFormat::Text)]
-    logging_format: LogFormat,
-    /// Level of detail of the log; 4 and more show each write
-    #[arg(short, value_name = "LEVEL", default_value_t = 0)]
-    v: u8,
+    #[command(flatten)]
+    serving: Serving,
+    #[command(flatten)]
+    leading: Leading,
+    #[command(flatten)]
+    connection: Connection,
+    #[command(flatten)]
+    reach: Reach,
+    #[command(flatten)]
+    admission: Admission,
+    #[command(flatten)]
+    log: Log,
+    #[command(flatten)]
+    compat: Compat,
     #[command(subcommand)]
     pub command: Option<Command>,
 }
@@ -53,121 +56,152 @@ pub enum Command {
     },
 }
 
-#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
-enum LogFormat {
-    Text,
-    Json,
+/// What is served.
+#[derive(clap::Args, Debug)]
+#[command(next_help_heading = "What is served")]
+struct Serving {
+    /// Namespace whose pools and claims are served [default: all]
+    #[arg(long, value_name = "NAMESPACE", default_value = "", hide_default_value = true)]
+    namespace: String,
+    /// Serve only pools and claims whose label `cluster.x-k8s.io/watch-filter` has this value
+    #[arg(long, value_name = "VALUE", default_value = "", hide_default_value = true)]
+    watch_filter: String,
+    /// Seconds that an address must have been without its claim before it is released
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    orphan_grace: u64,
 }
 
-/// Why the controller does not start.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The kubeconfig is missing, or not one.
-    #[error("cannot use the kubeconfig `{file}`: {cause}\nhint: --kubeconfig or KUBECONFIG names it")]
-    Kubeconfig {
-        /// The file, or what stands for it.
-        file: String,
-        /// What is wrong with it.
-        cause: String,
-    },
-    /// The API server does not answer.
-    #[error(
-        "cannot reach the API server at `{url}`: {cause}\nhint: `kubectl version` shows whether it is up, and --kubeconfig names another"
-    )]
-    Unreachable {
-        /// Its address.
-        url: String,
-        /// What went wrong.
-        cause: String,
-    },
-    /// Another controller is at work.
-    #[error(
-        "the controller `{identity}` leads already, in namespace `{namespace}`\nhint: `kubectl -n {namespace} scale deployment ipam-controller-manager --replicas=0` stops it"
-    )]
-    Led {
-        /// Namespace of its lease.
-        namespace: String,
-        /// Its identity.
-        identity: String,
-    },
-    /// The operating system refuses something.
-    #[error("{0}")]
-    Io(#[from] std::io::Error),
+/// One controller of several.
+#[derive(clap::Args, Debug)]
+#[command(next_help_heading = "Leader election")]
+struct Leading {
+    /// Write only while holding the lease, so that several replicas can run; the others stand by
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
+          default_value = "false", hide_default_value = true, action = ArgAction::Set, value_parser = flag)]
+    leader_elect: bool,
+    /// How long the others wait after the last sign of life of the leader before one takes over; whole seconds
+    #[arg(long, value_name = "DURATION", default_value = "15s", value_parser = duration)]
+    leader_elect_lease_duration: Duration,
+    /// How long the leader tries to renew its lease before it gives up and ends
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration)]
+    leader_elect_renew_deadline: Duration,
+    /// How often the lease is renewed, or tried for
+    #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = duration)]
+    leader_elect_retry_period: Duration,
+    /// Run although another controller holds the lease; for development, where the other is known to be gone
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
+          default_value = "false", hide_default_value = true, action = ArgAction::Set, value_parser = flag)]
+    ignore_leader: bool,
+}
+
+/// Who can reach the controller.
+#[derive(clap::Args, Debug)]
+#[command(next_help_heading = "Health and metrics")]
+struct Reach {
+    /// Where /healthz and /readyz are served, by HTTP; `0` serves none
+    #[arg(long, value_name = "ADDRESS", default_value = ":9440", value_parser = listen)]
+    health_addr: Listen,
+    /// Where /metrics is served, by HTTPS and to those who may read it; `0` serves none
+    #[arg(long, value_name = "ADDRESS", default_value = ":8443", value_parser = listen)]
+    diagnostics_address: Listen,
+    /// Serve /metrics by plain HTTP, to everybody
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
+          default_value = "false", hide_default_value = true, action = ArgAction::Set, value_parser = flag)]
+    insecure_diagnostics: bool,
+    /// Lowest version of TLS that is spoken: `VersionTLS12` or `VersionTLS13`
+    #[arg(long, value_name = "VERSION", default_value = "VersionTLS12")]
+    tls_min_version: String,
+    /// Cipher suites of TLS 1.2 that are offered, by Go's names, with commas between [default: all safe ones]
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    tls_cipher_suites: Vec<String>,
+}
+
+/// Admission of pools, claims and addresses.
+#[derive(clap::Args, Debug)]
+#[command(next_help_heading = "Admission webhooks")]
+struct Admission {
+    /// Port on which the API server asks for admission, by HTTPS; `0` serves none
+    #[arg(long, value_name = "PORT", default_value_t = 9443)]
+    webhook_port: u16,
+    /// Address of this machine on which the API server asks for admission [default: all]
+    #[arg(long, value_name = "HOST", default_value = "", hide_default_value = true)]
+    webhook_host: String,
+    /// Folder with `tls.crt` and `tls.key`; where they are not there, certificates are made, kept in a Secret and renewed
+    #[arg(long, value_name = "FOLDER", default_value = "/tmp/k8s-webhook-server/serving-certs/")]
+    webhook_cert_dir: PathBuf,
 }
 
 impl Args {
-    pub fn options(&self) -> Options {
-        Options {
-            namespace: self.namespace.clone(),
-            watch_filter: self.watch_filter.clone(),
-            in_flight: usize::from(self.max_in_flight),
-            grace: Duration::from_secs(self.orphan_grace),
-        }
-    }
-
+    /// Starts the log, and says in it what of the command line has no effect.
     pub fn start_log(&self) {
-        let level = match self.v {
-            0..=3 => "info",
-            4 => "info,ipam=debug",
-            _ => "debug",
-        };
-        // kube logs every answer of 5xx as an error of its own; what became of a write is said by the controller.
-        let default = format!("{level},kube_client::client=warn");
-        let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
-        let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-        match self.logging_format {
-            LogFormat::Text => log.with_target(false).init(),
-            LogFormat::Json => log.json().flatten_event(true).init(),
+        self.log.start();
+        self.compat.report();
+        self.connection.report();
+    }
+
+    /// The controller as a process, with its ports bound.
+    pub async fn process(&self) -> Result<Process, Error> {
+        let (tls, unknown) = TlsPolicy::new(&self.reach.tls_min_version, &self.reach.tls_cipher_suites)
+            .map_err(|(flag, cause)| Error::Flag { flag: flag.to_owned(), cause })?;
+        if !unknown.is_empty() {
+            tracing::info!(suites = %unknown.join(","), "--tls-cipher-suites: these are too weak to be offered");
         }
-    }
-
-    /// A client that has reached the API server.
-    pub async fn client(&self) -> Result<Client, Error> {
-        let config = self.config().await?;
-        let url = config.cluster_url.to_string();
-        let unreachable =
-            |error: kube::Error| Error::Unreachable { url: url.clone(), cause: error.to_string() };
-        let client = connect(config).map_err(unreachable)?;
-        client.apiserver_version().await.map_err(unreachable)?;
-        Ok(client)
-    }
-
-    async fn config(&self) -> Result<Config, Error> {
-        let mut config = match &self.kubeconfig {
-            Some(file) => {
-                let refused = |cause: String| Error::Kubeconfig { file: file.display().to_string(), cause };
-                let kubeconfig = Kubeconfig::read_from(file).map_err(|error| refused(error.to_string()))?;
-                Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
-                    .await
-                    .map_err(|error| refused(error.to_string()))?
-            }
-            None => Config::infer().await.map_err(|error| {
-                let file = std::env::var("KUBECONFIG").unwrap_or_else(|_| "~/.kube/config".into());
-                Error::Kubeconfig { file, cause: error.to_string() }
-            })?,
+        let election = self.leading.election()?;
+        let config = self.connection.config().await?;
+        let endpoints = Endpoints {
+            health: self.reach.health_addr.clone(),
+            diagnostics: self.reach.diagnostics_address.clone(),
+            insecure_diagnostics: self.reach.insecure_diagnostics,
+            admission: self.admission.listen(),
+            certificates: self.admission.webhook_cert_dir.clone(),
+            tls,
         };
-        let agent = concat!("ipam-controller/", env!("CARGO_PKG_VERSION"));
-        config.headers.push((http::header::USER_AGENT, http::HeaderValue::from_static(agent)));
-        Ok(config)
+        Ok(Process::new(config, self.connection.rate(), self.options(), election, endpoints)?)
     }
 
-    /// Does not start beside another controller.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "an edge: whether a lease has run out is asked once, at the start"
-    )]
-    pub async fn refuse_if_led(&self, client: &Client) -> Result<(), Error> {
-        if self.ignore_leader {
+    /// Makes sure that the API server answers and that nobody else leads; where there is a lease to be held, holding it
+    /// is what makes sure, and a server that does not answer yet is waited for.
+    pub async fn make_sure(&self, client: &Client) -> Result<(), Error> {
+        if self.leading.leader_elect {
             return Ok(());
         }
-        match current_leader(client.clone(), jiff::Timestamp::now()).await {
-            Ok(None) => Ok(()),
-            Ok(Some(leader)) => Err(Error::Led { namespace: leader.namespace, identity: leader.identity }),
-            Err(error) => {
-                tracing::warn!(%error, "leases cannot be listed: whether another controller runs is not known");
-                Ok(())
-            }
+        self.connection.reach(client).await?;
+        if self.leading.ignore_leader { Ok(()) } else { connection::refuse_if_led(client).await }
+    }
+
+    fn options(&self) -> Options {
+        Options {
+            namespace: self.serving.namespace.clone(),
+            watch_filter: self.serving.watch_filter.clone(),
+            in_flight: self.connection.in_flight(),
+            grace: Duration::from_secs(self.serving.orphan_grace),
         }
+    }
+}
+
+impl Admission {
+    fn listen(&self) -> Listen {
+        match (self.webhook_port, self.webhook_host.as_str()) {
+            (0, _) => Listen::Off,
+            (port, "") => Listen::Port(port),
+            (port, host) => Listen::Host(host.to_owned(), port),
+        }
+    }
+}
+
+impl Leading {
+    fn election(&self) -> Result<Option<Election>, Error> {
+        if !self.leader_elect {
+            return Ok(None);
+        }
+        let (lease, renew, retry) = (
+            self.leader_elect_lease_duration,
+            self.leader_elect_renew_deadline,
+            self.leader_elect_retry_period,
+        );
+        let terms = Terms::new(lease, renew, retry)
+            .map_err(|(term, cause)| Error::Flag { flag: format!("--leader-elect-{term}"), cause })?;
+        Ok(Some(Election::of_this_pod(terms)))
     }
 }
 
@@ -190,10 +224,85 @@ pub async fn stopped() {
 }
 
 /// Writes one file a CRD.
-pub fn write_crds(into: &Path) -> Result<(), Error> {
+pub fn write_crds(into: &std::path::Path) -> Result<(), Error> {
     std::fs::create_dir_all(into)?;
     for (name, yaml) in ipam::api::crd_files() {
         std::fs::write(into.join(name), yaml)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(flags: &[&str]) -> Result<Args, clap::Error> {
+        Args::try_parse_from(std::iter::once("ipam-controller").chain(flags.iter().copied()))
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        use clap::CommandFactory;
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn the_arguments_of_existing_deployments_are_accepted() {
+        for flags in [
+            &["--webhook-port=9443", "--diagnostics-address=:8443", "--insecure-diagnostics=false"][..],
+            &["--webhook-port=9443", "--diagnostics-address=:8443", "--tls-min-version=VersionTLS13"],
+            &["--webhook-port=9443", "--metrics-bind-addr=localhost:8080", "--leader-elect"],
+            &["--leader-elect=true", "--namespace=metal3", "--sync-period=10m", "--kube-api-qps=20"],
+            &["--ippool-concurrency", "10", "--kube-api-burst", "30", "--watch-filter=", "--v=5", "-v=0"],
+            &[
+                "--tls-curve-preferences=29,23",
+                "--logging-format=json",
+                "--log-flush-frequency=5s",
+                "--vmodule=",
+            ],
+            &["--webhook-cert-dir=/tmp/k8s-webhook-server/serving-certs/", "--health-addr=:9440"],
+        ] {
+            if let Err(error) = parse(flags) {
+                panic!("{flags:?}: {error}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_defaults_are_those_of_the_contract() {
+        let args = parse(&[]).unwrap();
+        assert!(!args.leading.leader_elect && !args.reach.insecure_diagnostics);
+        assert_eq!(args.leading.leader_elect_lease_duration, Duration::from_secs(15));
+        assert_eq!(args.leading.leader_elect_renew_deadline, Duration::from_secs(10));
+        assert_eq!(args.leading.leader_elect_retry_period, Duration::from_secs(2));
+        assert_eq!(args.reach.health_addr, Listen::Port(9440));
+        assert_eq!(args.reach.diagnostics_address, Listen::Port(8443));
+        assert_eq!(args.admission.webhook_port, 9443);
+        assert_eq!(args.admission.webhook_cert_dir, PathBuf::from("/tmp/k8s-webhook-server/serving-certs/"));
+        assert!(args.connection.rate().is_none());
+    }
+
+    #[test]
+    fn a_switch_is_on_where_it_stands_alone() {
+        assert!(parse(&["--leader-elect"]).unwrap().leading.leader_elect);
+        assert!(parse(&["--leader-elect=T"]).unwrap().leading.leader_elect);
+        assert!(!parse(&["--leader-elect", "--leader-elect=false"]).unwrap().leading.leader_elect);
+    }
+
+    #[test]
+    fn a_bad_value_is_answered_with_the_flag_the_value_and_a_way_out() {
+        for (flags, parts) in [
+            (&["--leader-elect=maybe"][..], ["--leader-elect", "maybe", "true or false"]),
+            (&["--leader-elect-retry-period=2"], ["--leader-elect-retry-period", "`2`", "2s"]),
+            (&["--health-addr=9440"], ["--health-addr", "9440", ":9440"]),
+            (&["--kube-api-qps=many"], ["--kube-api-qps", "many", "number"]),
+            (&["--sync-period=10"], ["--sync-period", "`10`", "2s"]),
+            (&["--webhook-port=https"], ["--webhook-port", "https", "invalid digit"]),
+        ] {
+            let said = parse(flags).unwrap_err().to_string();
+            for part in parts {
+                assert!(said.contains(part), "`{part}` is missing: {said}");
+            }
+        }
+    }
 }

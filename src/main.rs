@@ -6,12 +6,11 @@ use std::process::ExitCode;
 
 use args::{Args, Command};
 use clap::Parser;
-use ipam::controller;
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    let result = match args.command {
-        Some(Command::Crds { into }) => args::write_crds(&into),
+    let result = match &args.command {
+        Some(Command::Crds { into }) => args::write_crds(into),
         None => run(&args),
     };
     match result {
@@ -31,10 +30,10 @@ fn run(args: &Args) -> Result<(), args::Error> {
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(async {
-        let client = args.client().await?;
-        args.refuse_if_led(&client).await?;
+        let process = args.process().await?;
+        args.make_sure(process.client()).await?;
         tracing::info!(version = env!("CARGO_PKG_VERSION"), "ipam-controller starts");
-        controller::run(client, &args.options(), args::stopped()).await;
+        process.run(args::stopped()).await?;
         tracing::info!("ipam-controller ends");
         Ok(())
     })

@@ -33,6 +33,7 @@ impl Scene {
         let log = std::fs::File::create(self.plane.dir().join("controller.log")).unwrap();
         let mut command = Command::new(binary("ipam-controller"));
         command.arg("--kubeconfig").arg(self.plane.kubeconfig()).stdin(Stdio::null()).stderr(log);
+        command.args(["--health-addr", "0", "--diagnostics-address", "0", "--webhook-port", "0"]);
         self.controller = Some(command.spawn().unwrap());
         self
     }

@@ -3,9 +3,15 @@
 use hyper_timeout::TimeoutConnector;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
-use kube::client::{Body, ConfigExt};
+use kube::client::{ClientBuilder, ConfigExt};
 use kube::{Client, Config};
-use tower::{BoxError, ServiceBuilder};
+use tower::ServiceBuilder;
+use tower::buffer::BufferLayer;
+
+use super::traffic::{Guarded, Traffic};
+
+/// Requests that wait for a connection that several share.
+const BUFFER: usize = 1024;
 
 /// A client by `config` that repeats no request by itself and sends without delay.
 ///
@@ -16,10 +22,19 @@ use tower::{BoxError, ServiceBuilder};
 ///
 /// # Errors
 /// The certificates or the credentials of `config` cannot be used.
-pub fn connect(mut config: Config) -> kube::Result<Client> {
+pub fn connect(config: Config) -> kube::Result<Client> {
+    connect_through(config, &Traffic::default())
+}
+
+/// As [`connect`], with each request passing `traffic` on its way out.
+///
+/// # Errors
+/// The certificates or the credentials of `config` cannot be used.
+pub fn connect_through(mut config: Config, traffic: &Traffic) -> kube::Result<Client> {
     config.default_retry = false;
     if config.proxy_url.is_some() {
-        return Client::try_from(config);
+        let builder = ClientBuilder::try_from(config)?;
+        return Ok(builder.with_layer(&BufferLayer::new(BUFFER)).with_layer(traffic).build());
     }
     let mut tcp = HttpConnector::new();
     tcp.enforce_http(false);
@@ -28,13 +43,14 @@ pub fn connect(mut config: Config) -> kube::Result<Client> {
     connector.set_connect_timeout(config.connect_timeout);
     connector.set_read_timeout(config.read_timeout);
     connector.set_write_timeout(config.write_timeout);
-    let exchange: hyper_util::client::legacy::Client<_, Body> =
+    let exchange: hyper_util::client::legacy::Client<_, Guarded> =
         hyper_util::client::legacy::Client::builder(TokioExecutor::new()).build(connector);
     let service = ServiceBuilder::new()
         .layer(config.base_uri_layer())
         .option_layer(config.auth_layer()?)
         .layer(config.extra_headers_layer()?)
-        .map_err(BoxError::from)
+        .layer(traffic)
+        .map_request(traffic.guard())
         .service(exchange);
     Ok(Client::new(service, config.default_namespace))
 }

@@ -8,6 +8,8 @@ mod change;
 mod connect;
 mod outcome;
 mod reply;
+mod review;
+mod traffic;
 mod write;
 
 use std::sync::Arc;
@@ -16,9 +18,11 @@ use std::time::Duration;
 use kube::Client;
 
 pub use change::{Change, DryRun, PatchOp, Target, pointer_token};
-pub use connect::connect;
+pub use connect::{connect, connect_through};
 pub use outcome::outcome;
 pub use reply::Reply;
+pub use review::{may_read, owner_of};
+pub use traffic::{Directed, Observer, Permit, Rate, Traffic};
 pub use write::change;
 
 /// Carries out changes in the name of one field manager.

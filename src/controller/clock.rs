@@ -16,12 +16,8 @@ impl Clock {
         Self { start: Instant::now() }
     }
 
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the ledger takes the time as an argument; this is where it is from"
-    )]
     pub fn now(&self) -> Now {
-        Now { elapsed: self.start.elapsed(), wall: jiff::Timestamp::now().as_second() }
+        Now { elapsed: self.start.elapsed(), wall: wall().as_second() }
     }
 
     /// Waits until `elapsed` after the start, for ever where there is none.
@@ -31,4 +27,26 @@ impl Clock {
             None => std::future::pending().await,
         }
     }
+}
+
+/// The time of day.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "whoever decides takes the time as an argument; this is where it is from"
+)]
+pub(super) fn wall() -> jiff::Timestamp {
+    jiff::Timestamp::now()
+}
+
+/// Time since some fixed moment. It never goes back, and goes on while the machine is suspended where the system has
+/// such a clock.
+pub(super) fn since_boot() -> Duration {
+    use rustix::time::{ClockId, clock_gettime};
+
+    #[cfg(target_os = "linux")]
+    const CLOCK: ClockId = ClockId::Boottime;
+    #[cfg(not(target_os = "linux"))]
+    const CLOCK: ClockId = ClockId::Monotonic;
+    let time = clock_gettime(CLOCK);
+    Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0))
 }

@@ -8,7 +8,8 @@ use kube::Client;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use tokio::time::Instant;
 
-use crate::ledger::Notice;
+use super::place;
+use crate::ledger::{Ledger, Notice, Parties};
 
 /// The same notice is published once in this time.
 const ONCE_IN: Duration = Duration::from_mins(10);
@@ -29,14 +30,16 @@ impl Events {
     }
 
     /// Publishes what was not published lately, in the background.
-    pub fn publish(&mut self, notices: Vec<Notice>) {
+    pub fn publish(&mut self, notices: Vec<Notice>, ledger: &Ledger) {
         if notices.is_empty() {
             return;
         }
         let now = Instant::now();
         self.published.retain(|_, at| now.duration_since(*at) < ONCE_IN);
         for notice in notices {
-            tracing::warn!(object = %notice.about, reason = notice.reason, "{}", notice.message);
+            let Parties { claim, pool, address } = ledger.parties_of(&notice.about);
+            let (claim, pool, address) = (place(claim), place(pool), place(address));
+            tracing::warn!(claim, pool, address, reason = notice.reason, "{}", notice.message);
             let key = (notice.uid.to_string(), notice.message.clone());
             if self.published.len() >= MOST || self.published.contains_key(&key) {
                 continue;

@@ -3,7 +3,13 @@
 pub mod certificates;
 mod clock;
 mod events;
+mod health;
 mod leader;
+mod lease;
+mod listen;
+mod metrics;
+mod process;
+mod tls;
 mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,13 +21,22 @@ use rand::SeedableRng;
 use rand::rngs::SmallRng;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use clock::Clock;
 use events::Events;
+pub use health::Check;
+use health::Pulse;
 pub use leader::{Leader, current_leader};
+use lease::Standing;
+pub use lease::{Election, Terms};
+pub use listen::Listen;
+use metrics::{Asked, Metrics};
+pub use process::{Endpoints, Error as ProcessError, Process};
+pub use tls::TlsPolicy;
 use watch::{News, Watches};
 
-use crate::admission::{Live, Question};
+use crate::admission::Question;
 use crate::api::{CapiVersion, Family, Kind};
 use crate::apply::{self, Applier};
 use crate::ledger::{self, Id, Ledger, Outcome, Write};
@@ -53,20 +68,53 @@ const KINDS: [Kind; 6] = [
 /// How long one request may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// Serves claims until `stop` resolves; then lets the writes under way finish.
-pub async fn run(client: Client, options: &Options, stop: impl Future<Output = ()>) {
-    let (_, nobody_asks) = Live::new();
-    run_and_answer(client, options, nobody_asks, stop).await;
+/// How often the loop turns at least, as a sign of life.
+const BEAT: Duration = Duration::from_secs(5);
+
+/// How long the writes under way may take at the end: with the lease's release it is less than the 10 s that a pod has.
+const LAST_WRITES: Duration = Duration::from_secs(7);
+
+/// What ties the loop to the rest of the process.
+struct Links {
+    /// Whether this controller leads.
+    standing: tokio::sync::watch::Receiver<Standing>,
+    /// Questions for figures.
+    asked: Asked,
+    /// Questions of admission.
+    questions: mpsc::Receiver<Question>,
+    pulse: Pulse,
+    metrics: Metrics,
 }
 
-/// As [`run`], and answers what admission asks.
-pub async fn run_and_answer(
+/// How the work ended.
+enum End {
+    /// As asked, with nothing under way.
+    Done,
+    /// As asked, with writes under way that took too long.
+    CutShort,
+    /// Another may lead.
+    LeaseLost,
+}
+
+/// Serves claims until `stop` resolves, as the only controller there is, and answers what admission asks: the loop without
+/// the process around it.
+pub async fn run_alone(
     client: Client,
     options: &Options,
     questions: mpsc::Receiver<Question>,
     stop: impl Future<Output = ()>,
 ) {
-    let (news, inbox) = mpsc::channel(1024);
+    let (_unchanged, standing) = tokio::sync::watch::channel(Standing::Leading);
+    let (_nobody, asked) = mpsc::channel(1);
+    let links = Links { standing, asked, questions, pulse: Pulse::default(), metrics: Metrics::new() };
+    // The lease of nobody cannot be lost, so the end is as asked.
+    let (End::Done | End::CutShort | End::LeaseLost) = work(client, options, links, stop).await;
+}
+
+/// Serves claims until `stop` resolves; then lets the writes under way finish.
+async fn work(client: Client, options: &Options, links: Links, stop: impl Future<Output = ()>) -> End {
+    // Each round of watches has a channel of its own.
+    let (news, _) = mpsc::channel(1);
     let watches = Watches {
         client: client.clone(),
         namespace: options.namespace.clone(),
@@ -84,9 +132,36 @@ pub async fn run_and_answer(
         capi: CapiVersion::default(),
         room: options.in_flight,
         ready: false,
+        leading: false,
+        pulse: links.pulse.clone(),
+        metrics: links.metrics.clone(),
     };
-    let mut followers = JoinSet::new();
-    controller.work(watches, inbox, questions, &mut followers, stop).await;
+    controller.work(watches, links, stop).await
+}
+
+/// The watches of one round of lists: each kind is listed once the one before is.
+struct Round {
+    watches: Watches,
+    inbox: mpsc::Receiver<News>,
+    followers: JoinSet<()>,
+    kinds: std::array::IntoIter<Kind, { KINDS.len() }>,
+}
+
+impl Round {
+    /// Begins with the first kind. Dropping a round ends its watches, and what they have said since is not heard.
+    fn begin(watches: &Watches) -> Self {
+        let (news, inbox) = mpsc::channel(1024);
+        let watches = Watches { news, ..watches.clone() };
+        let mut round = Self { watches, inbox, followers: JoinSet::new(), kinds: KINDS.into_iter() };
+        round.follow_next();
+        round
+    }
+
+    fn follow_next(&mut self) {
+        if let Some(kind) = self.kinds.next() {
+            self.followers.spawn(self.watches.clone().follow(kind));
+        }
+    }
 }
 
 struct Controller {
@@ -97,72 +172,119 @@ struct Controller {
     events: Events,
     /// Lists that are under way.
     lists: BTreeMap<Kind, BTreeSet<Id>>,
-    /// Kinds of which it is known which objects there are, or that they are not installed.
+    /// Kinds of which it is known in this round which objects there are, or that they are not installed.
     known: BTreeSet<Kind>,
     /// The version in which Cluster API's claims and addresses are served.
     capi: CapiVersion,
     room: usize,
     ready: bool,
+    /// This controller leads, and its lists are of its term.
+    leading: bool,
+    pulse: Pulse,
+    metrics: Metrics,
 }
 
 impl Controller {
-    async fn work(
-        &mut self,
-        watches: Watches,
-        mut inbox: mpsc::Receiver<News>,
-        mut questions: mpsc::Receiver<Question>,
-        followers: &mut JoinSet<()>,
-        stop: impl Future<Output = ()>,
-    ) {
+    async fn work(&mut self, watches: Watches, mut links: Links, stop: impl Future<Output = ()>) -> End {
         let mut stop = std::pin::pin!(stop);
         let mut under_way = FuturesUnordered::new();
-        let mut kinds = KINDS.into_iter();
-        if let Some(kind) = kinds.next() {
-            followers.spawn(watches.clone().follow(kind));
+        tokio::select! {
+            () = &mut stop => return End::Done,
+            // Where this controller leads at once, one round of lists does.
+            _ = links.standing.wait_for(|standing| *standing != Standing::Unknown) => {}
         }
+        self.leading = *links.standing.borrow_and_update() == Standing::Leading;
+        let mut round = Round::begin(&watches);
+        let mut beat = tokio::time::interval(BEAT);
         loop {
+            self.pulse.beat();
+            self.metrics.leads(self.leading);
+            self.metrics.in_flight(under_way.len());
             let wake = self.wake_time(under_way.len());
             tokio::select! {
                 () = &mut stop => break,
-                Some(news) = inbox.recv() => {
+                changed = links.standing.changed() => match changed.map(|()| *links.standing.borrow_and_update()) {
+                    Ok(Standing::Leading) => round = self.begin_term(&watches),
+                    Ok(Standing::Standby | Standing::Unknown) => {}
+                    Ok(Standing::Lost) | Err(_) => return End::LeaseLost,
+                },
+                Some(news) = round.inbox.recv() => {
                     let mut news = Some(news);
                     while let Some(latest) = news {
                         // The next kind is listed once this one is.
-                        if self.hear(latest) && let Some(kind) = kinds.next() {
-                            followers.spawn(watches.clone().follow(kind));
+                        if self.hear(latest) {
+                            round.follow_next();
                         }
-                        news = inbox.try_recv().ok();
-                    }
-                }
-                Some(Question { pool, within, answer }) = questions.recv() => {
-                    // Without an answer the question is dropped, and whoever asked learns that it is not known yet.
-                    if let Some(held) = self.ledger.held(&pool, &within) {
-                        answer.send(held).ok();
+                        news = round.inbox.try_recv().ok();
                     }
                 }
                 Some((write, outcome)) = under_way.next() => self.land(&write, outcome),
+                Some(tell) = links.asked.recv() => self.tell_figures(tell),
+                Some(question) = links.questions.recv() => self.tell_held(question),
                 () = self.clock.sleep_until(wake) => {}
+                _ = beat.tick() => {}
+            }
+            if !self.leading {
+                continue;
             }
             let room = self.room.saturating_sub(under_way.len());
             for write in self.ledger.due(self.clock.now(), room, &mut self.rng) {
                 under_way.push(carry_out(self.applier.clone(), write, self.capi));
             }
-            self.events.publish(self.ledger.notices());
+            let notices = self.ledger.notices();
+            self.events.publish(notices, &self.ledger);
         }
+        drop(round);
         tracing::info!(under_way = under_way.len(), "stopping: the writes under way finish");
-        followers.abort_all();
-        while let Some((write, outcome)) = under_way.next().await {
-            self.land(&write, outcome);
+        let land_all = async {
+            while let Some((write, outcome)) = under_way.next().await {
+                self.land(&write, outcome);
+            }
+        };
+        if timeout(LAST_WRITES, land_all).await.is_ok() {
+            return End::Done;
+        }
+        tracing::warn!(under_way = under_way.len(), "stopping although writes are under way");
+        End::CutShort
+    }
+
+    /// This controller leads from now on: it decides once all kinds are listed anew.
+    fn begin_term(&mut self, watches: &Watches) -> Round {
+        tracing::info!("this controller leads: all kinds are listed anew");
+        self.leading = true;
+        self.ready = false;
+        self.lists.clear();
+        self.known.clear();
+        self.ledger.begin_term();
+        Round::begin(watches)
+    }
+
+    /// Only who decides knows who waits.
+    fn tell_figures(&self, tell: tokio::sync::oneshot::Sender<Option<ledger::Figures>>) {
+        let figures = (self.leading && self.ledger.is_ready()).then(|| self.ledger.figures());
+        // Whoever asked may have gone.
+        drop(tell.send(figures));
+    }
+
+    /// Without an answer the question is dropped, and whoever asked learns that it is not known yet.
+    fn tell_held(&self, Question { pool, within, answer }: Question) {
+        if let Some(held) = self.ledger.held(&pool, &within) {
+            answer.send(held).ok();
         }
     }
 
     /// When there may be something to do, where there is room to do it.
     fn wake_time(&self, under_way: usize) -> Option<Duration> {
-        (under_way < self.room).then(|| self.ledger.next_wake()).flatten()
+        (self.leading && under_way < self.room).then(|| self.ledger.next_wake()).flatten()
     }
 
     fn land(&mut self, write: &Write, outcome: Outcome) {
-        tracing::debug!(object = %write.subject, act = %write.act, outcome = %brief(&outcome), "write");
+        self.metrics.landed(write, &outcome);
+        if tracing::enabled!(tracing::Level::DEBUG) {
+            let ledger::Parties { claim, pool, address } = self.ledger.parties(write);
+            let (claim, pool, address) = (place(claim), place(pool), place(address));
+            tracing::debug!(claim, pool, address, act = %write.act, outcome = %brief(&outcome), "write");
+        }
         self.ledger.outcome(write, outcome, self.clock.now(), &mut self.rng);
     }
 
@@ -237,7 +359,9 @@ impl Controller {
     fn tell_readiness(&mut self) {
         if self.ledger.is_ready() && !self.ready {
             self.ready = true;
-            tracing::info!("ready: all kinds are listed, claims are served");
+            self.pulse.synced();
+            let what = if self.leading { "claims are served" } else { "this controller stands by" };
+            tracing::info!("ready: all kinds are listed, {what}");
         }
     }
 }
@@ -246,6 +370,11 @@ async fn carry_out(applier: Applier, write: Write, capi: CapiVersion) -> (Write,
     let reply = applier.carry_out(&apply::change(&write, capi)).await;
     let outcome = apply::outcome(&write, reply);
     (write, outcome)
+}
+
+/// Where an object is, for the log.
+fn place(id: Option<Id>) -> Option<String> {
+    id.map(|Id { namespace, name, .. }| format!("{namespace}/{name}"))
 }
 
 /// An outcome in a few words, for the log.

@@ -150,6 +150,12 @@ impl Book {
         self.waiting.len() + self.wanted.len()
     }
 
+    /// When the oldest claim in the queues was made.
+    pub fn oldest_queued(&self) -> Option<i64> {
+        let wanted = self.wanted.iter().map(|(_, (created, _))| *created);
+        self.waiting.first().map(|(created, _)| *created).into_iter().chain(wanted).min()
+    }
+
     /// Claims that may fare better now that `ip` is free, oldest first.
     pub fn heirs(&self, ip: IpAddr) -> Vec<Turn> {
         let first: Turn = (i64::MIN, Id::new(Kind::Pool, "", ""));

@@ -25,6 +25,7 @@ mod addresses;
 mod book;
 mod claims;
 mod consistency;
+mod figures;
 mod graveyard;
 mod names;
 mod pools;
@@ -49,6 +50,7 @@ use names::Names;
 use rand::Rng;
 
 use crate::api::{Family, Kind};
+pub use figures::{Figures, Parties, PoolFigures};
 pub use read::identity;
 pub use seen::*;
 pub use status::{fingerprint, time};
@@ -236,7 +238,12 @@ impl Ledger {
         self.listed.insert(kind);
     }
 
-    /// Every kind was listed once: decisions can be taken.
+    /// A term begins: nothing is decided before each kind was listed anew. What is known stays known until then.
+    pub fn begin_term(&mut self) {
+        self.listed.clear();
+    }
+
+    /// Every kind was listed once, since the term began: decisions can be taken.
     pub fn is_ready(&self) -> bool {
         self.awaited.is_subset(&self.listed)
     }

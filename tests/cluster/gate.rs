@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ipam::admission::{self, AdmissionOptions, Live, pki};
 use ipam::apply::connect;
-use ipam::controller::{Options, run_and_answer};
+use ipam::controller::{Options, run_alone};
 use k8s_openapi::api::admissionregistration::v1::{
     MutatingWebhookConfiguration, ValidatingWebhookConfiguration,
 };
@@ -48,7 +48,7 @@ impl Gate {
         };
         let client = connect(scene.plane.config()).unwrap();
         let controller = tokio::spawn(async move {
-            run_and_answer(client, &options, questions, async { drop(controller_ends.await) }).await;
+            run_alone(client, &options, questions, async { drop(controller_ends.await) }).await;
         });
         let server = tokio::spawn(async move {
             let stop = async { drop(server_ends.await) };

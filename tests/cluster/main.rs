@@ -13,5 +13,7 @@ mod gate;
 mod history;
 mod mixed;
 mod people;
+mod process;
 mod release;
+mod replica;
 mod scene;

@@ -27,7 +27,8 @@ pub struct Scene {
     pub claims: Api<DynamicObject>,
     pub addresses: Api<DynamicObject>,
     capi_version: String,
-    token: String,
+    /// Of the shipped account.
+    pub token: String,
     controller: Option<Controller>,
 }
 
@@ -74,10 +75,21 @@ pub async fn install(plane: &ControlPlane, capi_crds: &[&str]) {
     for file in capi_crds {
         plane.apply_path(&capi.join(file)).await.unwrap();
     }
-    for file in ["service_account", "role", "role_binding"] {
+    for file in RBAC {
         plane.apply_path(&root.join(format!("config/rbac/{file}.yaml"))).await.unwrap();
     }
 }
+
+/// The account of the controller, and what it may do.
+const RBAC: [&str; 7] = [
+    "service_account",
+    "role",
+    "role_binding",
+    "certificates_role",
+    "certificates_role_binding",
+    "leader_election_role",
+    "leader_election_role_binding",
+];
 
 /// The CRDs of Cluster API that concern this project.
 pub const CAPI_CRDS: [&str; 3] = [
@@ -161,7 +173,8 @@ impl Scene {
         let log = std::fs::File::options().create(true).append(true).open(self.log_path()).unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_ipam-controller"))
             .args(["--kubeconfig".as_ref(), kubeconfig.as_os_str()])
-            .args(["--namespace", &self.namespace, "--orphan-grace", "1", "-v", "4"])
+            .args(["--namespace", &self.namespace, "--orphan-grace", "1", "-v", "4", "--ignore-leader"])
+            .args(["--health-addr", "0", "--diagnostics-address", "0", "--webhook-port", "0"])
             .stdin(Stdio::null())
             .stderr(log)
             .spawn()

@@ -1,0 +1,94 @@
+//! The API server: which, as whom, and how much is asked of it.
+
+use std::path::PathBuf;
+
+use ipam::apply::Rate;
+use ipam::controller::current_leader;
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config};
+
+use super::Error;
+use super::values::per_second;
+
+/// Burst where only the rate is given.
+const BURST: u32 = 30;
+
+/// The API server.
+#[derive(clap::Args, Debug)]
+#[command(next_help_heading = "API server")]
+pub struct Connection {
+    /// Kubeconfig file [default: KUBECONFIG, else the service account of the pod, else ~/.kube/config]
+    #[arg(long, value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
+    /// The most requests to the API server under way at once
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..))]
+    max_in_flight: u16,
+    /// The most requests a second in the long run; 0 or less is no limit [default: no limit]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = per_second)]
+    kube_api_qps: Option<f64>,
+    /// The most requests at once after a rest, where --kube-api-qps sets a limit [default: 30]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    kube_api_burst: Option<u32>,
+}
+
+impl Connection {
+    /// Says, once, what has no effect.
+    pub fn report(&self) {
+        if self.kube_api_burst.is_some() && self.rate().is_none() {
+            tracing::info!("--kube-api-burst has no effect: without --kube-api-qps there is no limit");
+        }
+    }
+
+    /// The limit of requests, if there is one.
+    pub fn rate(&self) -> Option<Rate> {
+        let qps = self.kube_api_qps.filter(|qps| *qps > 0.0)?;
+        Some(Rate::new(qps, self.kube_api_burst.unwrap_or(BURST)))
+    }
+
+    pub fn in_flight(&self) -> usize {
+        usize::from(self.max_in_flight)
+    }
+
+    /// How to reach the API server, and as whom.
+    pub async fn config(&self) -> Result<Config, Error> {
+        let mut config = match &self.kubeconfig {
+            Some(file) => {
+                let refused = |cause: String| Error::Kubeconfig { file: file.display().to_string(), cause };
+                let kubeconfig = Kubeconfig::read_from(file).map_err(|error| refused(error.to_string()))?;
+                Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
+                    .await
+                    .map_err(|error| refused(error.to_string()))?
+            }
+            None => Config::infer().await.map_err(|error| {
+                let file = std::env::var("KUBECONFIG").unwrap_or_else(|_| "~/.kube/config".into());
+                Error::Kubeconfig { file, cause: error.to_string() }
+            })?,
+        };
+        let agent = concat!("ipam-controller/", env!("CARGO_PKG_VERSION"));
+        config.headers.push((http::header::USER_AGENT, http::HeaderValue::from_static(agent)));
+        Ok(config)
+    }
+
+    /// Makes sure that the API server answers.
+    pub async fn reach(&self, client: &Client) -> Result<(), Error> {
+        let Err(error) = client.apiserver_version().await else { return Ok(()) };
+        let url = self.config().await?.cluster_url.to_string();
+        Err(Error::Unreachable { url, cause: error.to_string() })
+    }
+}
+
+/// Does not start beside another controller.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "an edge: whether a lease has run out is asked once, at the start"
+)]
+pub async fn refuse_if_led(client: &Client) -> Result<(), Error> {
+    match current_leader(client.clone(), jiff::Timestamp::now()).await {
+        Ok(None) => Ok(()),
+        Ok(Some(leader)) => Err(Error::Led { namespace: leader.namespace, identity: leader.identity }),
+        Err(error) => {
+            tracing::warn!(%error, "leases cannot be listed: whether another controller runs is not known");
+            Ok(())
+        }
+    }
+}

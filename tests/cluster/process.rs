@@ -1,0 +1,309 @@
+//! The controller as a process: election, health, metrics, flags, and its end.
+
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use serde_json::{Value, json};
+use testbed::proxy::{Action, Match, Proxy, Reply, Rule, Verb};
+
+use crate::replica::{Replica, grant_lease, holder};
+use crate::scene::Scene;
+
+/// The lease of the candidates here.
+const LEASE: Duration = Duration::from_secs(5);
+
+async fn scene(name: &str) -> Scene {
+    let scene = Scene::new(name).await;
+    grant_lease(&scene).await;
+    scene.create_pool("p", &json!({"pools": [{"start": "10.0.0.1", "end": "10.0.0.200"}]})).await;
+    scene
+}
+
+/// Two candidates: one leads, the other stands by and knows everything.
+async fn pair(scene: &Scene) -> (Replica, Replica) {
+    let first = Replica::candidate(scene, "first").await;
+    first.leads().await;
+    let second = Replica::candidate(scene, "second").await;
+    second.stands_by().await;
+    (first, second)
+}
+
+#[tokio::test]
+async fn s13_one_of_two_writes_and_the_other_takes_over_when_it_is_killed() {
+    let scene = scene("kill").await;
+    let (leader, standby) = pair(&scene).await;
+    scene.create_claim("before").await;
+    scene.bound("before").await;
+    assert!(leader.writes() >= 3, "{}", leader.writes());
+    assert_eq!(standby.writes(), 0);
+    leader.signal(Signal::KILL);
+    let killed = Instant::now();
+    scene.create_claim("after").await;
+    let taken = Match::verb(Verb::Patch).resource("leases");
+    standby.proxy.seen(&taken, 1).await.unwrap();
+    let waited = killed.elapsed();
+    assert!(waited < LEASE + Duration::from_secs(1), "the lease was taken over after {waited:?}");
+    scene.bound("after").await;
+    assert!(standby.writes() >= 3, "{}", standby.writes());
+    scene.in_order().await;
+}
+
+#[tokio::test]
+async fn s13_a_leader_that_was_stopped_past_its_lease_writes_nothing_when_it_wakes_up() {
+    let scene = scene("stop").await;
+    let (mut leader, standby) = pair(&scene).await;
+    scene.create_claim("before").await;
+    scene.bound("before").await;
+    leader.signal(Signal::STOP);
+    // When the old leader wakes up it finds a claim with an address, and nothing published.
+    let publish = Match::verb(Verb::Patch).resource("ipclaims").subresource("status");
+    let parked = standby.proxy.add(Rule::new(publish, Action::HoldBefore).once());
+    scene.create_claim("after").await;
+    parked.parked(1).await.unwrap();
+    let first = standby.proxy.log().into_iter().find(|entry| entry.call.verb.is_write()).unwrap().started;
+    leader.signal(Signal::CONT);
+    assert!(!leader.ended().await.success());
+    let late: Vec<_> = leader
+        .proxy
+        .log()
+        .into_iter()
+        .filter(|entry| entry.call.verb.is_write() && entry.started > first)
+        .collect();
+    assert!(late.is_empty(), "{late:?}\n{}", leader.log());
+    parked.release();
+    scene.bound("after").await;
+    scene.in_order().await;
+}
+
+#[tokio::test]
+async fn d9_a_standby_that_takes_over_decides_nothing_before_it_has_read_everything_anew() {
+    let scene = scene("anew").await;
+    let (leader, standby) = pair(&scene).await;
+    scene.create_claim("before").await;
+    scene.bound("before").await;
+    let pools = Match::verb(Verb::List).resource("ippools");
+    let parked = standby.proxy.add(Rule::new(pools, Action::HoldBefore).once());
+    leader.signal(Signal::KILL);
+    scene.create_claim("after").await;
+    parked.parked(1).await.unwrap();
+    assert_eq!(standby.writes(), 0);
+    parked.release();
+    scene.bound("after").await;
+    scene.in_order().await;
+}
+
+#[tokio::test]
+async fn a_lease_that_is_given_back_is_taken_at_once() {
+    let scene = scene("back").await;
+    let (mut leader, standby) = pair(&scene).await;
+    leader.signal(Signal::TERM);
+    assert!(leader.ended().await.success(), "{}", leader.log());
+    standby.leads().await;
+    // Its own record has not run out: nobody waited for that.
+    assert!(leader.log().contains("the lease is given back"), "{}", leader.log());
+    scene.create_claim("c").await;
+    scene.bound("c").await;
+}
+
+#[tokio::test]
+async fn a_process_that_is_asked_to_end_in_a_burst_finishes_its_writes_and_gives_the_lease_back() {
+    const CLAIMS: usize = 40;
+    let scene = scene("term").await;
+    for n in 0..CLAIMS {
+        scene.create_claim(&format!("c{n}")).await;
+    }
+    // Each answer takes a while, so that many writes are under way when it is asked to end.
+    let proxy = Proxy::start(&scene.plane).await.unwrap();
+    let take = Match::verb(Verb::Post).resource("ipaddresses");
+    let slow = proxy.add(Rule::new(take, Action::DelayAfter(Duration::from_secs(1))));
+    let mut leader = Replica::candidate_behind(proxy, &scene, "first");
+    slow.seen(CLAIMS as u64 / 4).await.unwrap();
+    leader.signal(Signal::TERM);
+    let asked = Instant::now();
+    assert!(leader.ended().await.success(), "{}", leader.log());
+    assert!(asked.elapsed() < Duration::from_secs(10), "{:?}", asked.elapsed());
+    let broken: Vec<_> = leader
+        .proxy
+        .log()
+        .into_iter()
+        .filter(|entry| entry.call.verb.is_write() && entry.status.is_none())
+        .filter(|entry| entry.call.resource != "events")
+        .collect();
+    assert!(broken.is_empty(), "{broken:?}\n{}", leader.log());
+    assert_eq!(holder(&scene).await, "");
+    let _next = Replica::candidate(&scene, "next").await;
+    for n in 0..CLAIMS {
+        scene.bound(&format!("c{n}")).await;
+    }
+    scene.in_order().await;
+}
+
+/// Flags of one that runs alone; the control plane is shared with others, which hold leases.
+const ALONE: [&str; 1] = ["--ignore-leader"];
+
+#[tokio::test]
+async fn it_is_ready_once_all_kinds_are_listed_and_stays_so_while_the_api_server_is_away() {
+    let scene = scene("ready").await;
+    let proxy = Proxy::start(&scene.plane).await.unwrap();
+    let pools = Match::verb(Verb::List).resource("ippools");
+    let parked = proxy.add(Rule::new(pools, Action::HoldBefore));
+    let replica = Replica::behind(proxy, &scene, "it", &ALONE);
+    parked.parked(1).await.unwrap();
+    let (code, text) = replica.health("/readyz").await;
+    assert_eq!(code, 503);
+    assert!(text.contains("[-]synced failed: not all kinds are listed yet"), "{text}");
+    assert_eq!(replica.health("/healthz").await.0, 200);
+    parked.release();
+    replica.leads().await;
+    let ready = (200, "[+]synced ok\nreadyz check passed\n".to_owned());
+    assert_eq!(replica.health("/readyz?verbose").await, ready);
+    replica.proxy.add(Rule::new(Match::any(), Action::CutBefore));
+    replica.proxy.cut_watches("ipclaims");
+    replica.said("the watch failed").await;
+    assert_eq!(replica.health("/readyz?verbose").await, ready);
+    assert_eq!(replica.health("/healthz").await, (200, "ok".to_owned()));
+}
+
+/// A ServiceAccount of the test, and its token.
+async fn account(scene: &Scene, name: &str) -> String {
+    let account = format!(
+        "{{apiVersion: v1, kind: ServiceAccount, metadata: {{name: {name}, namespace: {}}}}}",
+        scene.namespace
+    );
+    scene.plane.apply_yaml(&account).await.unwrap();
+    scene.plane.token_for(&scene.namespace, name).await.unwrap()
+}
+
+/// Lets it read /metrics.
+async fn let_scrape(scene: &Scene, account: &str) {
+    let namespace = &scene.namespace;
+    let yaml = format!(
+        "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata: {{name: scrape-{namespace}}}\n\
+         rules: [{{nonResourceURLs: [/metrics], verbs: [get]}}]\n---\n\
+         apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRoleBinding\nmetadata: {{name: scrape-{namespace}}}\n\
+         roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: scrape-{namespace}}}\n\
+         subjects: [{{kind: ServiceAccount, name: {account}, namespace: {namespace}}}]\n"
+    );
+    scene.plane.apply_yaml(&yaml).await.unwrap();
+}
+
+#[tokio::test]
+async fn metrics_are_for_those_who_may_read_them() {
+    let scene = scene("scrape").await;
+    let (known, scraper) = (account(&scene, "known").await, account(&scene, "scraper").await);
+    let_scrape(&scene, "scraper").await;
+    let replica = Replica::start(&scene, "it", &ALONE).await;
+    replica.leads().await;
+    assert_eq!(replica.metrics(None).await.0, 401);
+    assert_eq!(replica.metrics(Some("no-token-of-this-cluster")).await.0, 401);
+    let (code, text) = replica.metrics(Some(&known)).await;
+    assert!(code == 403 && text.contains(":known` may not get the path /metrics"), "{code} {text}");
+    // The rule is known to the API server's authorizer a moment after it was written.
+    let look = || async { (replica.metrics(Some(&scraper)).await.0 == 200).then_some(()) };
+    scene.until("the scraper may read", look).await;
+    let reviews = replica.proxy.count(&Match::verb(Verb::Post).resource("tokenreviews"));
+    assert_eq!(replica.metrics(Some(&scraper)).await.0, 200);
+    assert_eq!(
+        replica.proxy.count(&Match::verb(Verb::Post).resource("tokenreviews")),
+        reviews,
+        "it is asked twice"
+    );
+    replica
+        .proxy
+        .add(Rule::new(Match::any().resource("tokenreviews"), Action::AnswerBefore(Reply::internal_error())));
+    assert_eq!(replica.metrics(Some("one more")).await.0, 500);
+    assert!(!replica.log().contains(&scraper), "a token is in the log");
+}
+
+#[tokio::test]
+async fn metrics_say_what_was_done_and_how_the_pools_are() {
+    let scene = scene("figures").await;
+    scene.create_pool("small", &json!({"pools": [{"start": "10.1.0.1", "end": "10.1.0.1"}]})).await;
+    let insecure = [ALONE[0], "--insecure-diagnostics"];
+    let replica = Replica::start(&scene, "it", &insecure).await;
+    replica.leads().await;
+    scene.create_claim("bound").await;
+    scene.bound("bound").await;
+    for name in ["served", "waits"] {
+        scene.create_claim_with(name, "small", json!({})).await;
+    }
+    scene.pool_is("small", "Exhausted").await;
+    let namespace = &scene.namespace;
+    for line in [
+        format!("ipam_pool_capacity_addresses{{namespace=\"{namespace}\",pool=\"p\"}} 200.0"),
+        format!("ipam_pool_free_addresses{{namespace=\"{namespace}\",pool=\"p\"}} 199.0"),
+        format!("ipam_pool_waiting_claims{{namespace=\"{namespace}\",pool=\"small\"}} 1.0"),
+        "ipam_writes_total{act=\"take\",outcome=\"done\"} 2".to_owned(),
+        "leader_election_master_status{name=\"controller-leader-election-ipam-capm3\"} 1".to_owned(),
+        "ipam_writes_in_flight 0".to_owned(),
+        format!("ipam_build_info{{version=\"{}\"}} 1", env!("CARGO_PKG_VERSION")),
+    ] {
+        let look = || async { replica.plain_metrics().await.lines().any(|have| have == line).then_some(()) };
+        scene.until(&format!("a line `{line}`"), look).await;
+    }
+}
+
+#[tokio::test]
+async fn the_arguments_of_an_existing_deployment_start_it() {
+    let scene = scene("args").await;
+    // Its own flags, but for the ports, which somebody else may have.
+    let flags = ["--webhook-port=0", "--insecure-diagnostics=false", "--tls-min-version=VersionTLS13"];
+    let more = ["--leader-elect=true", "--sync-period=10m", "--ippool-concurrency=10", "--kube-api-qps=50"];
+    let form = ["--logging-format=json"];
+    let replica = Replica::start(&scene, "it", &[&flags[..], &more[..], &form[..]].concat()).await;
+    scene.create_claim("c").await;
+    scene.bound("c").await;
+    let notice = replica.said("without effect").await;
+    assert!(notice.contains("--sync-period") && notice.contains("--ippool-concurrency"), "{notice}");
+    assert!(!notice.contains("--kube-api-qps"), "{notice}");
+    // Each line is one object, and says whom a write concerns.
+    let log = replica.log();
+    let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let place = |name: &str| json!(format!("{}/{name}", scene.namespace));
+    let concerns = |line: &&Value| {
+        line["claim"] == place("c") && line["pool"] == place("p") && line["address"] == place("p-10-0-0-1")
+    };
+    assert!(lines.iter().any(|line| concerns(&line)), "{log}");
+}
+
+/// A port that is free now.
+fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+#[tokio::test]
+#[expect(clippy::disallowed_methods, reason = "certificates are valid from now on")]
+async fn admission_is_served_with_the_certificate_of_the_folder() {
+    let scene = scene("webhooks").await;
+    let now = jiff::Timestamp::now().as_second();
+    let authority = ipam::admission::pki::authority(now).unwrap();
+    let pair = ipam::admission::pki::serving(&authority, &["127.0.0.1".to_owned()], now).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("tls.crt"), &pair.certificate).unwrap();
+    std::fs::write(folder.path().join("tls.key"), &pair.key).unwrap();
+    let (port, folder) = (free_port(), folder.path().display().to_string());
+    let flags = [format!("--webhook-port={port}"), format!("--webhook-cert-dir={folder}")];
+    let flags: Vec<&str> =
+        flags.iter().map(String::as_str).chain(["--webhook-host=127.0.0.1", "--ignore-leader"]).collect();
+    let replica = Replica::start(&scene, "it", &flags).await;
+    replica.said("admission is served").await;
+
+    let mut config = kube::Config::new(format!("https://127.0.0.1:{port}").parse().unwrap());
+    let authority = CertificateDer::from_pem_slice(authority.certificate.as_bytes()).unwrap();
+    config.root_cert = Some(vec![authority.to_vec()]);
+    let client = ipam::apply::connect(config).unwrap();
+    let claim = json!({"metadata": {"name": "c"}, "spec": {"pool": {"name": "p"}}});
+    let review = json!({
+        "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
+        "request": {"uid": "u", "operation": "CREATE", "namespace": scene.namespace, "name": "c", "object": claim},
+    });
+    let request = http::Request::post("/mutate-ipam-metal3-io-v1alpha1-ipclaim")
+        .header("content-type", "application/json")
+        .body(review.to_string().into_bytes())
+        .unwrap();
+    let answer: Value = client.request(request).await.unwrap();
+    assert_eq!((&answer["response"]["uid"], &answer["response"]["allowed"]), (&json!("u"), &json!(true)));
+    assert_eq!(answer["response"]["patchType"], "JSONPatch");
+}
