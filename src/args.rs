@@ -121,14 +121,18 @@ struct Reach {
 #[command(next_help_heading = "Admission webhooks")]
 struct Admission {
     /// Port on which the API server asks for admission, by HTTPS; `0` serves none
-    #[arg(long, value_name = "PORT", default_value_t = 9443)]
-    webhook_port: u16,
+    #[arg(long = "webhook-port", value_name = "PORT", default_value_t = 9443)]
+    port: u16,
     /// Address of this machine on which the API server asks for admission [default: all]
-    #[arg(long, value_name = "HOST", default_value = "", hide_default_value = true)]
-    webhook_host: String,
+    #[arg(long = "webhook-host", value_name = "HOST", default_value = "", hide_default_value = true)]
+    host: String,
     /// Folder with `tls.crt` and `tls.key`; where they are not there, certificates are made, kept in a Secret and renewed
-    #[arg(long, value_name = "FOLDER", default_value = "/tmp/k8s-webhook-server/serving-certs/")]
-    webhook_cert_dir: PathBuf,
+    #[arg(
+        long = "webhook-cert-dir",
+        value_name = "FOLDER",
+        default_value = "/tmp/k8s-webhook-server/serving-certs/"
+    )]
+    cert_dir: PathBuf,
 }
 
 impl Args {
@@ -153,7 +157,7 @@ impl Args {
             diagnostics: self.reach.diagnostics_address.clone(),
             insecure_diagnostics: self.reach.insecure_diagnostics,
             admission: self.admission.listen(),
-            certificates: self.admission.webhook_cert_dir.clone(),
+            certificates: self.admission.cert_dir.clone(),
             tls,
         };
         Ok(Process::new(config, self.connection.rate(), self.options(), election, endpoints)?)
@@ -181,7 +185,7 @@ impl Args {
 
 impl Admission {
     fn listen(&self) -> Listen {
-        match (self.webhook_port, self.webhook_host.as_str()) {
+        match (self.port, self.host.as_str()) {
             (0, _) => Listen::Off,
             (port, "") => Listen::Port(port),
             (port, host) => Listen::Host(host.to_owned(), port),
@@ -277,8 +281,8 @@ mod tests {
         assert_eq!(args.leading.leader_elect_retry_period, Duration::from_secs(2));
         assert_eq!(args.reach.health_addr, Listen::Port(9440));
         assert_eq!(args.reach.diagnostics_address, Listen::Port(8443));
-        assert_eq!(args.admission.webhook_port, 9443);
-        assert_eq!(args.admission.webhook_cert_dir, PathBuf::from("/tmp/k8s-webhook-server/serving-certs/"));
+        assert_eq!(args.admission.port, 9443);
+        assert_eq!(args.admission.cert_dir, PathBuf::from("/tmp/k8s-webhook-server/serving-certs/"));
         assert!(args.connection.rate().is_none());
     }
 

@@ -46,12 +46,10 @@ impl Ledger {
         if let Some(name) = needless {
             return Err(format!("{name} blocks an address, and nobody needs it"));
         }
-        let lost = self.claims.values().filter_map(|entry| {
-            let name = entry.claim.shown.address.as_ref()?;
-            let unknown = self.address(&entry.claim.address_id(name)).is_none();
-            let [publishes, _] = entry.holds();
-            Some((entry.claim.pool_id(), (publishes.filter(|_| unknown)?, entry.claim.id.clone())))
-        });
+        let lost = self
+            .claims
+            .values()
+            .filter_map(|entry| Some((entry.claim.pool_id(), (entry.lost()?, entry.claim.id.clone()))));
         let kept =
             self.books.iter().flat_map(|(id, book)| book.lost.iter().map(|lost| (id.clone(), lost.clone())));
         if lost.collect::<BTreeSet<_>>() != kept.collect::<BTreeSet<_>>() {

@@ -90,6 +90,11 @@ impl Entry {
         &self.locks
     }
 
+    /// The address that it publishes though the object is not known.
+    pub fn lost(&self) -> Option<IpAddr> {
+        self.lost
+    }
+
     /// It waits in a queue.
     pub fn is_queued(&self) -> bool {
         self.queued.is_some()
