@@ -153,6 +153,14 @@ async fn own_plane(capi_crds: &[Value]) -> std::sync::Arc<ControlPlane> {
     std::sync::Arc::new(plane)
 }
 
+/// A control plane of its own with all CRDs.
+pub async fn own_plane_with_all() -> std::sync::Arc<ControlPlane> {
+    let plane =
+        ControlPlane::start(Options { controller_manager: false, ..Options::default() }).await.unwrap();
+    crate::scene::install(&plane, &CAPI_CRDS).await;
+    std::sync::Arc::new(plane)
+}
+
 #[tokio::test]
 async fn where_only_v1beta1_is_served_claims_get_conditions_of_its_form() {
     let plane = own_plane(&CAPI_CRDS[1..].iter().map(|crd| only_v1beta1(crd)).collect::<Vec<_>>()).await;

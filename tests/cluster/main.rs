@@ -16,4 +16,5 @@ mod people;
 mod process;
 mod release;
 mod replica;
+mod rights;
 mod scene;

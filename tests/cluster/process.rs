@@ -269,7 +269,7 @@ async fn the_arguments_of_an_existing_deployment_start_it() {
 }
 
 /// A port that is free now.
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
@@ -297,13 +297,17 @@ async fn admission_is_served_with_the_certificate_of_the_folder() {
     let claim = json!({"metadata": {"name": "c"}, "spec": {"pool": {"name": "p"}}});
     let review = json!({
         "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
-        "request": {"uid": "u", "operation": "CREATE", "namespace": scene.namespace, "name": "c", "object": claim},
+        "request": {
+            "uid": "u", "operation": "CREATE", "namespace": scene.namespace, "name": "c", "object": claim,
+            "kind": {"group": "ipam.metal3.io", "version": "v1alpha1", "kind": "IPClaim"},
+        },
     });
     let request = http::Request::post("/mutate-ipam-metal3-io-v1alpha1-ipclaim")
         .header("content-type", "application/json")
         .body(review.to_string().into_bytes())
         .unwrap();
     let answer: Value = client.request(request).await.unwrap();
-    assert_eq!((&answer["response"]["uid"], &answer["response"]["allowed"]), (&json!("u"), &json!(true)));
+    assert_eq!(answer["response"]["uid"], "u");
+    assert_eq!(answer["response"]["allowed"], true, "{answer}");
     assert_eq!(answer["response"]["patchType"], "JSONPatch");
 }

@@ -31,14 +31,24 @@ impl Replica {
 
     /// The same, behind a proxy that was told something before.
     pub fn behind(proxy: Proxy, scene: &Scene, name: &str, flags: &[&str]) -> Self {
+        let flags = [&["--namespace", &scene.namespace, "--webhook-port=0"], flags].concat();
+        Self::spawn(proxy, scene, name, &scene.namespace, &flags)
+    }
+
+    /// One that believes to be in the namespace of the shipped manifests, and serves all.
+    pub fn shipped(proxy: Proxy, scene: &Scene, name: &str, flags: &[&str]) -> Self {
+        Self::spawn(proxy, scene, name, "metal3-ipam-system", flags)
+    }
+
+    fn spawn(proxy: Proxy, scene: &Scene, name: &str, namespace: &str, flags: &[&str]) -> Self {
         let kubeconfig = proxy.kubeconfig(&scene.token).unwrap();
         let log = scene.plane.dir().join(format!("{}-{name}.log", scene.namespace));
         let child = Command::new(env!("CARGO_BIN_EXE_ipam-controller"))
             .arg(format!("--kubeconfig={}", kubeconfig.display()))
-            .args(["--namespace", &scene.namespace, "--orphan-grace=1", "-v=4"])
-            .args(["--health-addr=127.0.0.1:0", "--diagnostics-address=127.0.0.1:0", "--webhook-port=0"])
+            .args(["--orphan-grace=1", "-v=4"])
+            .args(["--health-addr=127.0.0.1:0", "--diagnostics-address=127.0.0.1:0"])
             .args(flags)
-            .env("POD_NAMESPACE", &scene.namespace)
+            .env("POD_NAMESPACE", namespace)
             .stdin(Stdio::null())
             .stderr(std::fs::File::create(&log).unwrap())
             .spawn()
