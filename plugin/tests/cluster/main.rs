@@ -1,0 +1,7 @@
+//! The plugin through `kubectl ipam`, against a real API server and the controller: stdout, stderr, exit code.
+
+#![expect(clippy::unwrap_used, reason = "that is how a test fails")]
+
+mod completion;
+mod scene;
+mod terminal;
