@@ -3,14 +3,17 @@
 mod cluster;
 mod commands;
 mod complete;
+mod controller;
 mod error;
 mod follow;
 mod interrupt;
+mod map;
 mod output;
 mod plan;
 mod suggest;
 mod ui;
 mod wait;
+mod why;
 mod world;
 
 use std::process::ExitCode;

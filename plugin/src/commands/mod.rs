@@ -1,15 +1,22 @@
 //! One file a command; its doc comment is its help.
 
+mod addresses;
 mod claim;
+mod claims;
 mod completion;
 mod create_pool;
 mod delete_pool;
+mod explain;
+mod free;
+mod map;
 mod pause;
 mod pool_checks;
 mod preallocate;
 mod release;
 mod status;
 mod target;
+mod version;
+mod whois;
 
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
@@ -79,7 +86,14 @@ pub enum Command {
     Release(release::Release),
     DeletePool(delete_pool::DeletePool),
     Status(status::Status),
+    Addresses(addresses::Addresses),
+    Claims(claims::Claims),
+    Whois(whois::Whois),
+    Map(map::Map),
+    Free(free::Free),
+    Explain(explain::Explain),
     Completion(completion::Completion),
+    Version(version::Version),
 }
 
 impl Command {
@@ -99,7 +113,14 @@ impl Command {
             Self::Release(command) => command.run(globals).await,
             Self::DeletePool(command) => command.run(globals).await,
             Self::Status(command) => command.run(globals).await,
+            Self::Addresses(command) => command.run(globals).await,
+            Self::Claims(command) => command.run(globals).await,
+            Self::Whois(command) => command.run(globals).await,
+            Self::Map(command) => command.run(globals).await,
+            Self::Free(command) => command.run(globals).await,
+            Self::Explain(command) => command.run(globals).await,
             Self::Completion(command) => command.run(globals).await,
+            Self::Version(command) => command.run(globals).await,
         }
     }
 }

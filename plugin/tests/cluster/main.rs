@@ -3,5 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "that is how a test fails")]
 
 mod completion;
+mod explain;
 mod scene;
 mod terminal;
+mod writes;
