@@ -1,9 +1,11 @@
 //! `kubectl ipam`: pools, claims and addresses, for people.
 
+mod check;
 mod cluster;
 mod commands;
 mod complete;
 mod controller;
+mod edit;
 mod error;
 mod follow;
 mod interrupt;

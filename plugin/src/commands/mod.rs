@@ -1,6 +1,7 @@
 //! One file a command; its doc comment is its help.
 
 mod addresses;
+mod check;
 mod claim;
 mod claims;
 mod completion;
@@ -10,9 +11,11 @@ mod explain;
 mod free;
 mod map;
 mod pause;
+mod plan;
 mod pool_checks;
 mod preallocate;
 mod release;
+mod repair;
 mod status;
 mod target;
 mod version;
@@ -92,6 +95,9 @@ pub enum Command {
     Map(map::Map),
     Free(free::Free),
     Explain(explain::Explain),
+    Check(check::Check),
+    Repair(repair::Repair),
+    Plan(plan::Plan),
     Completion(completion::Completion),
     Version(version::Version),
 }
@@ -119,6 +125,9 @@ impl Command {
             Self::Map(command) => command.run(globals).await,
             Self::Free(command) => command.run(globals).await,
             Self::Explain(command) => command.run(globals).await,
+            Self::Check(command) => command.run(globals).await,
+            Self::Repair(command) => command.run(globals).await,
+            Self::Plan(command) => command.run(globals).await,
             Self::Completion(command) => command.run(globals).await,
             Self::Version(command) => command.run(globals).await,
         }

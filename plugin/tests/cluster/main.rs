@@ -2,8 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "that is how a test fails")]
 
+mod check;
 mod completion;
 mod explain;
+mod plan;
+mod reads;
+mod refusals;
 mod scene;
 mod terminal;
 mod writes;
