@@ -39,11 +39,13 @@ pub fn help_kubectl(words: impl Iterator<Item = OsString>) {
         }
         let value = candidate.get_value().to_string_lossy();
         match candidate.get_help().map(ToString::to_string) {
-            Some(help) => println!("{value}\t{}", help.lines().next().unwrap_or_default()),
-            None => println!("{value}"),
+            Some(help) => {
+                crate::output::line(format_args!("{value}\t{}", help.lines().next().unwrap_or_default()));
+            }
+            None => crate::output::line(format_args!("{value}")),
         }
     }
-    println!(":4");
+    crate::output::line(format_args!(":4"));
 }
 
 /// The pools of the namespace that the line names.

@@ -202,7 +202,7 @@ impl Plan {
         for (at, step) in self.steps.iter().enumerate() {
             let read = step.read(applier.carry_out(&step.change).await);
             let before = (at > 0 && writing.is_real())
-                .then(|| format!("{} of {} were done and stay", plural(at, "write"), self.steps.len()));
+                .then(|| format!("{at} of {} were done and stay", plural(self.steps.len(), "write")));
             let done = read.map_err(|error| error.maybe_hint(before))?;
             progress.step(|| writing.tell(step, &done));
             if let Done::Object(object) = done {
@@ -218,7 +218,7 @@ impl Plan {
     /// Shows the plan; what it would create, whole, where objects are wanted.
     fn show(&self, writing: &Writing) -> Result<(), Error> {
         if !writing.shows_objects() {
-            self.lines().iter().for_each(|line| println!("{line}"));
+            self.lines().iter().for_each(|line| crate::output::line(format_args!("{line}")));
             return Ok(());
         }
         let created: Vec<Value> = self.steps.iter().filter_map(|step| created(&step.change)).collect();
@@ -241,7 +241,7 @@ impl Writing {
         }
         let suffix = if self.dry_run == DryRun::Server { " (server dry run)" } else { "" };
         if !self.shows_objects() {
-            println!("{}{suffix}", step.done);
+            crate::output::line(format_args!("{}{suffix}", step.done));
         }
         if self.is_real() {
             interrupt::note(&step.done);

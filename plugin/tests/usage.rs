@@ -107,3 +107,19 @@ fn flags_that_do_not_go_together_are_refused() {
         assert!(stderr.starts_with("error: "), "{stderr}");
     }
 }
+
+#[test]
+fn whoever_reads_may_stop_at_any_line() {
+    use std::process::{Command, Stdio};
+
+    let program = assert_cmd::cargo::cargo_bin("kubectl-ipam");
+    let mut child = Command::new(program)
+        .args(["completion", "bash"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), String::from_utf8(output.stderr).unwrap().as_str()), (Some(0), ""));
+}

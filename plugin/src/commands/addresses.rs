@@ -115,7 +115,10 @@ impl Addresses {
             });
             let news = shown.news(self.table(), rows.collect());
             if !news.is_empty() {
-                print!("{}", news.render(first && self.output.headers(), self.output.is_wide()));
+                crate::output::out(format_args!(
+                    "{}",
+                    news.render(first && self.output.headers(), self.output.is_wide())
+                ));
                 first = false;
             }
             changes.next().await?;

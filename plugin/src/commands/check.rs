@@ -55,11 +55,16 @@ impl Check {
     fn print(&self, findings: &[Finding]) -> Result<(), Error> {
         let data = json!({"apiVersion": API_VERSION, "kind": "CheckReport", "findings": findings});
         match self.output.as_str() {
-            "json" => println!("{data:#}"),
-            "yaml" => print!("{}", crate::output::yaml(&data)?),
-            "junit" => print!("{}", junit(findings)),
-            "name" => findings.iter().for_each(|finding| println!("{}", finding.object.shown())),
-            _ => print!("{}", text(findings, self.all_namespaces || self.filename.is_some())),
+            "json" => crate::output::line(format_args!("{data:#}")),
+            "yaml" => crate::output::out(format_args!("{}", crate::output::yaml(&data)?)),
+            "junit" => crate::output::out(format_args!("{}", junit(findings))),
+            "name" => findings
+                .iter()
+                .for_each(|finding| crate::output::line(format_args!("{}", finding.object.shown()))),
+            _ => crate::output::out(format_args!(
+                "{}",
+                text(findings, self.all_namespaces || self.filename.is_some())
+            )),
         }
         Ok(())
     }

@@ -173,7 +173,11 @@ impl Claim {
                 return Err(Error::new(Kind::Failed, format!("IPAddress {object} of claim {name} is gone")));
             };
             let prefix = address.prefix.map(|prefix| format!("/{prefix}")).unwrap_or_default();
-            println!("{name}   {}{prefix}   {}", address.text, or_none(address.gateway));
+            crate::output::line(format_args!(
+                "{name}   {}{prefix}   {}",
+                address.text,
+                or_none(address.gateway)
+            ));
         }
         if self.writing.shows_objects() { self.writing.print(&claims) } else { Ok(()) }
     }

@@ -118,7 +118,10 @@ impl Claims {
             });
             let news = shown.news(self.table(), rows.collect());
             if !news.is_empty() {
-                print!("{}", news.render(first && self.output.headers(), self.output.is_wide()));
+                crate::output::out(format_args!(
+                    "{}",
+                    news.render(first && self.output.headers(), self.output.is_wide())
+                ));
                 first = false;
             }
             changes.next().await?;

@@ -57,11 +57,11 @@ impl Completion {
         let beside = program.parent().unwrap_or(Path::new("."));
         let helper = self.dir.as_deref().unwrap_or(beside).join(HELPER);
         if std::fs::read_link(&helper).is_ok_and(|target| target == program) {
-            println!("{} unchanged", helper.display());
+            crate::output::line(format_args!("{} unchanged", helper.display()));
             return Ok(());
         }
         link(&program, &helper).map_err(failed)?;
-        println!("{} installed", helper.display());
+        crate::output::line(format_args!("{} installed", helper.display()));
         globals.ui.say("kubectl calls it to complete `kubectl ipam`, where its own completion is set up");
         Ok(())
     }
@@ -84,12 +84,10 @@ fn script(shell: &str) -> Result<(), Error> {
         return Err(Error::new(Kind::Usage, format!("no completion for {shell}")));
     };
     // The program's own name, as `kubectl ipam` would take the place of kubectl's completion.
-    let written = shell.write_registration(
-        "COMPLETE",
-        "kubectl-ipam",
-        "kubectl-ipam",
-        "kubectl-ipam",
-        &mut std::io::stdout(),
-    );
-    written.map_err(|error| Error::new(Kind::Failed, "cannot print the script").caused_by(error))
+    let mut script = Vec::new();
+    shell
+        .write_registration("COMPLETE", "kubectl-ipam", "kubectl-ipam", "kubectl-ipam", &mut script)
+        .map_err(|error| Error::new(Kind::Failed, "cannot make the script").caused_by(error))?;
+    crate::output::out(format_args!("{}", String::from_utf8_lossy(&script)));
+    Ok(())
 }

@@ -79,7 +79,7 @@ impl DeletePool {
         };
         let done = |name: &str, ()| {
             if !self.writing.shows_objects() {
-                println!("{} deleted", named(ObjectKind::Pool, name));
+                crate::output::line(format_args!("{} deleted", named(ObjectKind::Pool, name)));
             }
         };
         let what = |name: &str| format!("pool {name} is gone");

@@ -93,7 +93,7 @@ impl Preallocate {
     ) -> Result<(), Error> {
         let (name, ops) = (pool.name_any(), ops(pool, after));
         if ops.is_empty() {
-            println!("{} unchanged", named(ObjectKind::Pool, &name));
+            crate::output::line(format_args!("{} unchanged", named(ObjectKind::Pool, &name)));
             return Ok(());
         }
         let mut plan = Plan::default();
@@ -116,7 +116,10 @@ impl Preallocate {
             Wish::Set(claim, _) | Wish::Any(claim) => Some(claim),
             Wish::Remove(_) => None,
         }) {
-            println!("{claim}={}", after.get(*claim).map(String::as_str).unwrap_or_default());
+            crate::output::line(format_args!(
+                "{claim}={}",
+                after.get(*claim).map(String::as_str).unwrap_or_default()
+            ));
         }
         Ok(())
     }

@@ -101,7 +101,10 @@ pub async fn follow(
         };
         let done = |name: &str, ()| {
             if !silent {
-                println!("{} released", crate::output::named(ObjectKind::Claim(family), name));
+                crate::output::line(format_args!(
+                    "{} released",
+                    crate::output::named(ObjectKind::Claim(family), name)
+                ));
             }
         };
         waiting.until_each(cluster, &awaited, ui, look, done).await?;

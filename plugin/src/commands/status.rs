@@ -64,7 +64,7 @@ impl Status {
         let names = seen.pools.iter().map(|pool| named(ObjectKind::Pool, &pool.name_any())).collect();
         self.output.print(&Answer::new("PoolStatusList", &items, table, names)?)?;
         if let ([pool], [_], true) = (seen.pools.as_slice(), self.pool.as_slice(), self.output.is_table()) {
-            print!("{}", details(pool, &seen.tallies.of(pool), now()));
+            crate::output::out(format_args!("{}", details(pool, &seen.tallies.of(pool), now())));
         }
         Ok(())
     }
@@ -119,7 +119,10 @@ impl Status {
                 .map(|usage| (format!("{}/{}", usage.namespace, usage.pool), self.row(&usage)));
             let news = shown.news(self.table(), rows.collect());
             if !news.is_empty() {
-                print!("{}", news.render(first && self.output.headers(), self.output.is_wide()));
+                crate::output::out(format_args!(
+                    "{}",
+                    news.render(first && self.output.headers(), self.output.is_wide())
+                ));
                 first = false;
             }
             changes.next().await?;

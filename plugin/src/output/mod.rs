@@ -2,6 +2,7 @@
 
 mod age;
 mod jsonpath;
+mod stdout;
 mod table;
 
 use clap::Args;
@@ -10,6 +11,7 @@ use serde_json::{Value, json};
 
 pub use age::{age, ago};
 pub use jsonpath::JsonPath;
+pub use stdout::{line, out};
 pub use table::{Cell, Table};
 
 use crate::error::{Error, Kind};
@@ -90,8 +92,8 @@ impl Output {
     /// Prints the answer in the form that was asked for.
     pub fn print(&self, answer: &Answer) -> Result<(), Error> {
         match &self.output {
-            Form::Table => print!("{}", answer.table.render(!self.no_headers, false)),
-            Form::Wide => print!("{}", answer.table.render(!self.no_headers, true)),
+            Form::Table => out(format_args!("{}", answer.table.render(!self.no_headers, false))),
+            Form::Wide => out(format_args!("{}", answer.table.render(!self.no_headers, true))),
             form => print_data(form, &answer.data, &answer.names)?,
         }
         Ok(())
@@ -100,7 +102,7 @@ impl Output {
     /// Prints a picture for people, or else data.
     pub fn print_picture(&self, picture: &str, data: &Value, names: &[String]) -> Result<(), Error> {
         if self.is_table() {
-            print!("{picture}");
+            out(format_args!("{picture}"));
             return Ok(());
         }
         print_data(&self.output, data, names)
@@ -142,10 +144,10 @@ impl Written {
 
 fn print_data(form: &Form, data: &Value, names: &[String]) -> Result<(), Error> {
     match form {
-        Form::Json => println!("{}", serde_json::to_string_pretty(data).map_err(unprintable)?),
-        Form::Yaml => print!("{}", yaml(data)?),
-        Form::JsonPath(path) => println!("{}", path.render(data)),
-        Form::Table | Form::Wide | Form::Name => names.iter().for_each(|name| println!("{name}")),
+        Form::Json => line(format_args!("{}", serde_json::to_string_pretty(data).map_err(unprintable)?)),
+        Form::Yaml => out(format_args!("{}", yaml(data)?)),
+        Form::JsonPath(path) => line(format_args!("{}", path.render(data))),
+        Form::Table | Form::Wide | Form::Name => names.iter().for_each(|name| line(format_args!("{name}"))),
     }
     Ok(())
 }

@@ -79,6 +79,10 @@ pub enum Why {
         waiting: usize,
         reserved: usize,
     },
+    /// There is room, but other pools' address objects have the names that are needed.
+    NamesTaken {
+        pool: String,
+    },
     /// Nothing stands in its way: it is a controller's turn.
     Servable {
         place: usize,
@@ -143,6 +147,11 @@ impl Why {
                     "the pool {pool} has no free address{kept}; it is number {place} of {waiting} that wait"
                 )
             }
+            Self::NamesTaken { pool } => {
+                format!(
+                    "the IPAddress objects of another pool have the names that the pool {pool} needs: both have one namePrefix"
+                )
+            }
             Self::Servable { place, waiting } => {
                 format!(
                     "nothing stands in its way (number {place} of {waiting} that wait): it is the controller's turn"
@@ -182,6 +191,7 @@ impl Why {
                 format!("kubectl edit ippools {pool} -n {namespace}")
             }
             Self::Held { address, .. } => format!("kubectl ipam whois {address} -n {namespace}"),
+            Self::NamesTaken { .. } => format!("kubectl ipam check -n {namespace}"),
             Self::ReservedForOther { claim, pool, .. } => {
                 format!("kubectl ipam preallocate {pool} {claim}- -n {namespace}")
             }
@@ -202,6 +212,7 @@ impl Why {
             Self::ClaimPaused | Self::PoolPaused { .. } | Self::ClusterPaused { .. } => "ends the pause",
             Self::NotAnAddress { .. } | Self::Conflicting { .. } => "takes the request back",
             Self::OutOfBounds { .. } | Self::Excluded { .. } => "changes the pool",
+            Self::NamesTaken { .. } => "names the two pools; one of them has to be made anew",
             Self::ReservedForOther { .. } => "removes the reservation",
             Self::Exhausted { .. } => {
                 "shows who holds the addresses; a further range in the pool serves it at once"

@@ -152,12 +152,22 @@ impl<'a> Book<'a> {
             }
             (Some(ip), _) => self.certain(claim, ip).unwrap_or(servable),
             (None, Some(ip)) => self.certain(claim, ip).or_else(|| self.reserved(ip)).unwrap_or(servable),
+            (None, None) if self.space.free() > 0 && self.names_taken(claim) => {
+                Why::NamesTaken { pool: self.pool.name_any() }
+            }
             (None, None) if self.space.free() > 0 => servable,
             (None, None) => {
                 let kept = self.rules.pre_allocations.values().filter(|ip| !self.holders.contains_key(ip));
                 Why::Exhausted { pool: self.pool.name_any(), place, waiting, reserved: kept.count() }
             }
         }
+    }
+
+    /// Whether the controller found the room that there is blocked by the names of another pool's objects.
+    fn names_taken(&self, claim: &Claim) -> bool {
+        let conditions = self.pool.status.iter().flat_map(|status| &status.conditions);
+        let mut conflict = conditions.filter(|seen| seen.type_ == "NameConflict" && seen.status == "True");
+        claim.why() == Some("Exhausted IP Pools") && conflict.next().is_some()
     }
 
     /// For whom an address is reserved, if for anybody.

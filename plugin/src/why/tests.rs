@@ -188,6 +188,14 @@ fn every_reason_is_one_true_sentence_and_one_command() {
             "kubectl ipam addresses --pool p -n ns",
         ),
         (
+            &json!({"status": {"conditions": [{"type": "NameConflict", "status": "True", "reason": "R", "message": "m",
+                                               "lastTransitionTime": "2026-11-24T10:00:00Z"}]}}),
+            json!({"status": {"errorMessage": "Exhausted IP Pools"}}),
+            vec![],
+            "the IPAddress objects of another pool have the names that the pool p needs: both have one namePrefix",
+            "kubectl ipam check -n ns",
+        ),
+        (
             &of_cluster,
             none.clone(),
             vec![cluster(false)],

@@ -139,9 +139,10 @@ fn pool(loose: Loose) -> Thing {
         deletion_timestamp: meta.deletion_timestamp,
         ..ObjectMeta::default()
     };
-    let read = |part: Value| if part.is_null() { json!({}) } else { part };
-    let object = json!({"apiVersion": "ipam.metal3.io/v1alpha1", "kind": "IPPool", "metadata": metadata,
-                        "spec": read(spec), "status": read(status)});
+    let mut object = json!({"apiVersion": "ipam.metal3.io/v1alpha1", "kind": "IPPool", "metadata": metadata});
+    for (name, part) in [("spec", spec), ("status", status)].into_iter().filter(|(_, part)| !part.is_null()) {
+        object[name] = part;
+    }
     match serde_json::from_value(object) {
         Ok(pool) => Thing::Pool(Box::new(pool)),
         Err(error) => Thing::BrokenPool(meta.name, error.to_string()),
