@@ -12,6 +12,7 @@ use clap_complete::engine::{ArgValueCandidates, CompletionCandidate, complete};
 use ipam::api::{Family, Kind};
 
 use crate::cluster::{Cluster, Connection};
+use crate::output::line;
 use crate::world::{Raw, Scope};
 
 /// What kubectl calls to complete the words after `kubectl ipam`.
@@ -26,26 +27,26 @@ pub fn is_helper(called: Option<&OsString>) -> bool {
 
 /// Prints candidates as kubectl reads them: `value<TAB>description`, and at last a directive (4: no file names).
 pub fn help_kubectl(words: impl Iterator<Item = OsString>) {
-    let mut line = vec![OsString::from("kubectl-ipam")];
-    line.extend(words);
-    if line.len() == 1 {
-        line.push(OsString::new());
+    let mut all = vec![OsString::from("kubectl-ipam")];
+    all.extend(words);
+    if all.len() == 1 {
+        all.push(OsString::new());
     }
-    let last = line.len() - 1;
+    let last = all.len() - 1;
     let mut command = crate::Cli::command().bin_name("kubectl-ipam");
-    for candidate in complete(&mut command, line, last, None).unwrap_or_default() {
+    for candidate in complete(&mut command, all, last, None).unwrap_or_default() {
         if candidate.is_hide_set() {
             continue;
         }
         let value = candidate.get_value().to_string_lossy();
         match candidate.get_help().map(ToString::to_string) {
             Some(help) => {
-                crate::output::line(format_args!("{value}\t{}", help.lines().next().unwrap_or_default()));
+                line(format_args!("{value}\t{}", help.lines().next().unwrap_or_default()));
             }
-            None => crate::output::line(format_args!("{value}")),
+            None => line(format_args!("{value}")),
         }
     }
-    crate::output::line(format_args!(":4"));
+    line(format_args!(":4"));
 }
 
 /// The pools of the namespace that the line names.

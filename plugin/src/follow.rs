@@ -43,8 +43,13 @@ impl Changes {
                 None => Api::all_with(client, &resource),
             };
             let events = watcher(api, watcher::Config::default()).default_backoff();
+            // The end of a list wakes too: what changed between a look and the beginning of a watch is in neither.
             let changes = events.try_filter_map(async |event| {
-                Ok(matches!(event, watcher::Event::Apply(_) | watcher::Event::Delete(_)).then_some(()))
+                let is_news = matches!(
+                    event,
+                    watcher::Event::Apply(_) | watcher::Event::Delete(_) | watcher::Event::InitDone
+                );
+                Ok(is_news.then_some(()))
             });
             streams.push(changes.boxed());
         }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::cluster::Cluster;
 use crate::error::{Asked, Error, Kind};
 use crate::interrupt;
-use crate::output::{Written, plural};
+use crate::output::{Written, line, plural};
 use crate::ui::{Ui, missing};
 
 /// What is going to be written, step by step.
@@ -218,7 +218,7 @@ impl Plan {
     /// Shows the plan; what it would create, whole, where objects are wanted.
     fn show(&self, writing: &Writing) -> Result<(), Error> {
         if !writing.shows_objects() {
-            self.lines().iter().for_each(|line| crate::output::line(format_args!("{line}")));
+            self.lines().iter().for_each(|step| line(format_args!("{step}")));
             return Ok(());
         }
         let created: Vec<Value> = self.steps.iter().filter_map(|step| created(&step.change)).collect();
@@ -241,7 +241,7 @@ impl Writing {
         }
         let suffix = if self.dry_run == DryRun::Server { " (server dry run)" } else { "" };
         if !self.shows_objects() {
-            crate::output::line(format_args!("{}{suffix}", step.done));
+            line(format_args!("{}{suffix}", step.done));
         }
         if self.is_real() {
             interrupt::note(&step.done);
@@ -258,4 +258,44 @@ fn created(change: &Change) -> Option<Value> {
     }
     let (version, kind) = (target.resource.api_version(), target.resource.kind);
     Some(json!({"apiVersion": version, "kind": kind, "metadata": metadata, "spec": object["spec"]}))
+}
+
+#[cfg(test)]
+mod tests {
+    use ipam::api::Kind as ObjectKind;
+
+    use super::*;
+
+    fn deletion() -> Step {
+        let target =
+            Target { resource: ObjectKind::Pool.resource(), namespace: "ns".into(), name: "p".into() };
+        Step::new('-', "ippool.ipam.metal3.io/p", "deleted", Change::Delete { target, uid: Some("u".into()) })
+    }
+
+    #[test]
+    fn a_mend_that_a_controller_made_first_is_no_failure_and_a_refusal_is_one() {
+        let failed = |message: &str| Reply::GuardFailed { message: message.into() };
+        assert!(matches!(deletion().or_overtaken().read(Reply::NotFound), Ok(Done::Overtaken)));
+        assert!(matches!(deletion().or_overtaken().read(failed("the UID differs")), Ok(Done::Overtaken)));
+        assert!(deletion().or_overtaken().read(failed("IPPool \"p\" is invalid: spec: no")).is_err());
+        assert!(deletion().read(Reply::NotFound).is_err());
+    }
+
+    #[test]
+    fn what_rbac_refuses_is_named_with_its_subresource() {
+        let Change::Delete { target, .. } = deletion().change else { panic!("it is a deletion") };
+        let change = Change::Patch { target, subresource: Some("status"), ops: Vec::new() };
+        let step = Step::new('~', "ippool.ipam.metal3.io/p", "indexed", change);
+        let refused = step
+            .read(Reply::Refused { code: 403, message: "forbidden".into() })
+            .err()
+            .map(|error| error.report());
+        assert_eq!(
+            refused.as_deref(),
+            Some(
+                "error: cannot write ippool.ipam.metal3.io/p\n  because: forbidden\nhint: your account needs the verb `patch` on \
+                 `ippools.ipam.metal3.io/status` in namespace ns\n"
+            )
+        );
+    }
 }

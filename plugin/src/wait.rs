@@ -97,6 +97,10 @@ impl Waiting {
                 Look::Done(found) => {
                     pending.remove(name);
                     progress.step(|| done(name, found));
+                    let next = pending.iter().find_map(|(name, why)| Some((name, why.as_ref()?)));
+                    let next =
+                        next.map(|(name, why)| format!("waiting until {}: {why}", (awaited.what)(name)));
+                    progress.waits_for(&next.unwrap_or_default());
                 }
                 Look::NotYet(why) => tell(ui, &progress, said, &(awaited.what)(name), why),
             }

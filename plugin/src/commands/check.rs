@@ -11,7 +11,7 @@ use crate::Globals;
 use crate::check::{Finding, check, confirmed, junit, text, verdict};
 use crate::cluster::Cluster;
 use crate::error::{Error, Kind};
-use crate::output::API_VERSION;
+use crate::output::{API_VERSION, line, out};
 use crate::ui::Ui;
 use crate::world::{Scope, Thing, World, documents};
 
@@ -55,16 +55,11 @@ impl Check {
     fn print(&self, findings: &[Finding]) -> Result<(), Error> {
         let data = json!({"apiVersion": API_VERSION, "kind": "CheckReport", "findings": findings});
         match self.output.as_str() {
-            "json" => crate::output::line(format_args!("{data:#}")),
-            "yaml" => crate::output::out(format_args!("{}", crate::output::yaml(&data)?)),
-            "junit" => crate::output::out(format_args!("{}", junit(findings))),
-            "name" => findings
-                .iter()
-                .for_each(|finding| crate::output::line(format_args!("{}", finding.object.shown()))),
-            _ => crate::output::out(format_args!(
-                "{}",
-                text(findings, self.all_namespaces || self.filename.is_some())
-            )),
+            "json" => line(format_args!("{data:#}")),
+            "yaml" => out(format_args!("{}", crate::output::yaml(&data)?)),
+            "junit" => out(format_args!("{}", junit(findings))),
+            "name" => findings.iter().for_each(|finding| line(format_args!("{}", finding.object.shown()))),
+            _ => out(format_args!("{}", text(findings, self.all_namespaces || self.filename.is_some()))),
         }
         Ok(())
     }

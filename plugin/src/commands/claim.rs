@@ -1,5 +1,7 @@
 //! `claim`
 
+use std::collections::HashMap;
+
 use clap::Args;
 use ipam::addr::parse_ip;
 use ipam::api::{Family, Kind as ObjectKind, REQUESTED_IP_ANNOTATION};
@@ -10,11 +12,11 @@ use super::target::{self, ClaimKind};
 use crate::Globals;
 use crate::cluster::Cluster;
 use crate::error::{Error, Kind};
-use crate::output::{named, or_none};
+use crate::output::{line, named, or_none};
 use crate::plan::{Plan, Writing, not_agreed};
 use crate::ui::{Ui, missing, not_empty};
 use crate::wait::{Awaited, Look, Waiting};
-use crate::world::{Address, Claim as Seen, Raw};
+use crate::world::{Address, Claim as Seen, Raw, Scope};
 
 /// Claim addresses of a pool
 ///
@@ -162,25 +164,44 @@ impl Claim {
 
     async fn tell(&self, cluster: &Cluster, bound: &[(String, String)]) -> Result<(), Error> {
         let family = self.kind.family();
-        let mut claims = Vec::new();
-        for (name, object) in bound {
-            if self.writing.shows_objects() {
+        if self.writing.shows_objects() {
+            let mut claims = Vec::new();
+            for (name, _) in bound {
                 claims.extend(cluster.find::<Value>(ObjectKind::Claim(family), name).await?);
-                continue;
             }
-            let address: Option<Raw> = cluster.find(ObjectKind::Address(family), object).await?;
-            let Some(address) = address.and_then(|raw| Address::read(family, raw)) else {
+            return self.writing.print(&claims);
+        }
+        let addresses = addresses(cluster, family, bound).await?;
+        for (name, object) in bound {
+            let Some(address) = addresses.get(object) else {
                 return Err(Error::new(Kind::Failed, format!("IPAddress {object} of claim {name} is gone")));
             };
             let prefix = address.prefix.map(|prefix| format!("/{prefix}")).unwrap_or_default();
-            crate::output::line(format_args!(
-                "{name}   {}{prefix}   {}",
-                address.text,
-                or_none(address.gateway)
-            ));
+            line(format_args!("{name}   {}{prefix}   {}", address.text, or_none(address.gateway.as_ref())));
         }
-        if self.writing.shows_objects() { self.writing.print(&claims) } else { Ok(()) }
+        Ok(())
     }
+}
+
+/// The address objects of the claims: one by one, or from the list where that is less work.
+async fn addresses(
+    cluster: &Cluster,
+    family: Family,
+    bound: &[(String, String)],
+) -> Result<HashMap<String, Address>, Error> {
+    const FEW: usize = 20;
+    let mut found = HashMap::new();
+    if bound.len() > FEW {
+        let scope = Scope::of(&cluster.namespace);
+        let add = |address: Address| drop(found.insert(address.meta.name.clone(), address));
+        cluster.addresses(family, &scope, add).await?;
+        return Ok(found);
+    }
+    for (_, object) in bound {
+        let raw: Option<Raw> = cluster.find(ObjectKind::Address(family), object).await?;
+        found.extend(raw.and_then(|raw| Address::read(family, raw)).map(|address| (object.clone(), address)));
+    }
+    Ok(found)
 }
 
 fn missing_one<'a>(names: &'a [String], bound: &[(String, String)]) -> &'a str {

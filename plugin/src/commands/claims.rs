@@ -9,7 +9,7 @@ use crate::Globals;
 use crate::cluster::Cluster;
 use crate::error::Error;
 use crate::follow::{Changes, Shown};
-use crate::output::{Answer, Cell, Output, Table, age, named, or_none};
+use crate::output::{Answer, Cell, Output, Table, age, named, or_none, out};
 use crate::ui::Ui;
 use crate::world::{Address, Claim, Joined, Machines, World};
 
@@ -118,10 +118,7 @@ impl Claims {
             });
             let news = shown.news(self.table(), rows.collect());
             if !news.is_empty() {
-                crate::output::out(format_args!(
-                    "{}",
-                    news.render(first && self.output.headers(), self.output.is_wide())
-                ));
+                out(format_args!("{}", news.render(first && self.output.headers(), self.output.is_wide())));
                 first = false;
             }
             changes.next().await?;

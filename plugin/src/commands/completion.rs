@@ -8,6 +8,7 @@ use clap_complete::env::Shells;
 use crate::Globals;
 use crate::complete::HELPER;
 use crate::error::{Error, Kind};
+use crate::output::{line, out};
 
 /// Complete verbs, flags and names in the shell
 ///
@@ -57,11 +58,11 @@ impl Completion {
         let beside = program.parent().unwrap_or(Path::new("."));
         let helper = self.dir.as_deref().unwrap_or(beside).join(HELPER);
         if std::fs::read_link(&helper).is_ok_and(|target| target == program) {
-            crate::output::line(format_args!("{} unchanged", helper.display()));
+            line(format_args!("{} unchanged", helper.display()));
             return Ok(());
         }
         link(&program, &helper).map_err(failed)?;
-        crate::output::line(format_args!("{} installed", helper.display()));
+        line(format_args!("{} installed", helper.display()));
         globals.ui.say("kubectl calls it to complete `kubectl ipam`, where its own completion is set up");
         Ok(())
     }
@@ -88,6 +89,6 @@ fn script(shell: &str) -> Result<(), Error> {
     shell
         .write_registration("COMPLETE", "kubectl-ipam", "kubectl-ipam", "kubectl-ipam", &mut script)
         .map_err(|error| Error::new(Kind::Failed, "cannot make the script").caused_by(error))?;
-    crate::output::out(format_args!("{}", String::from_utf8_lossy(&script)));
+    out(format_args!("{}", String::from_utf8_lossy(&script)));
     Ok(())
 }

@@ -9,7 +9,7 @@ use super::{release, target};
 use crate::Globals;
 use crate::cluster::Cluster;
 use crate::error::{Error, Kind};
-use crate::output::named;
+use crate::output::{line, named};
 use crate::plan::{Consent, Plan, Writing};
 use crate::ui::{Ui, missing};
 use crate::wait::{Awaited, Look, Waiting};
@@ -79,7 +79,7 @@ impl DeletePool {
         };
         let done = |name: &str, ()| {
             if !self.writing.shows_objects() {
-                crate::output::line(format_args!("{} deleted", named(ObjectKind::Pool, name)));
+                line(format_args!("{} deleted", named(ObjectKind::Pool, name)));
             }
         };
         let what = |name: &str| format!("pool {name} is gone");

@@ -10,7 +10,7 @@ use super::target::{self, Named};
 use crate::Globals;
 use crate::cluster::Cluster;
 use crate::error::Error;
-use crate::output::{named, plural};
+use crate::output::{line, named, plural};
 use crate::plan::{Plan, Writing};
 use crate::ui::{Ui, missing};
 use crate::wait::{Awaited, Look, Waiting};
@@ -125,7 +125,7 @@ impl Resume {
         let done = |name: &str, unserved: Option<String>| match unserved {
             Some(why) => ui.say(&format!("claim {name} is not served: {why}")),
             None if self.writing.shows_objects() => {}
-            None => crate::output::line(format_args!("{} served", named(kind, name))),
+            None => line(format_args!("{} served", named(kind, name))),
         };
         let awaited = Awaited { kind, names, what: &|name| format!("claim {name} is served") };
         self.waiting.until_each(cluster, &awaited, ui, look, done).await
@@ -160,7 +160,7 @@ async fn turn(
         let (object, ops) = (named(*kind, &meta.name), ops(meta, pause));
         let done = if pause { "paused" } else { "resumed" };
         if ops.is_empty() {
-            crate::output::line(format_args!("{object} {done} (unchanged)"));
+            line(format_args!("{object} {done} (unchanged)"));
             continue;
         }
         let target = cluster.target(*kind, &meta.namespace, &meta.name).await?;

@@ -14,7 +14,7 @@ use super::delete_pool::chosen;
 use crate::Globals;
 use crate::cluster::Cluster;
 use crate::error::{Error, Kind};
-use crate::output::named;
+use crate::output::{line, named};
 use crate::plan::{Plan, Writing, not_agreed};
 use crate::ui::{Ui, missing};
 use crate::world::{Scope, Tally, World};
@@ -93,7 +93,7 @@ impl Preallocate {
     ) -> Result<(), Error> {
         let (name, ops) = (pool.name_any(), ops(pool, after));
         if ops.is_empty() {
-            crate::output::line(format_args!("{} unchanged", named(ObjectKind::Pool, &name)));
+            line(format_args!("{} unchanged", named(ObjectKind::Pool, &name)));
             return Ok(());
         }
         let mut plan = Plan::default();
@@ -116,10 +116,7 @@ impl Preallocate {
             Wish::Set(claim, _) | Wish::Any(claim) => Some(claim),
             Wish::Remove(_) => None,
         }) {
-            crate::output::line(format_args!(
-                "{claim}={}",
-                after.get(*claim).map(String::as_str).unwrap_or_default()
-            ));
+            line(format_args!("{claim}={}", after.get(*claim).map(String::as_str).unwrap_or_default()));
         }
         Ok(())
     }

@@ -8,6 +8,7 @@ use super::target::{self, ClaimKind, claim_name};
 use crate::Globals;
 use crate::cluster::Cluster;
 use crate::error::Error;
+use crate::output::line;
 use crate::plan::{Consent, Plan, Writing};
 use crate::ui::{Ui, missing};
 use crate::wait::{Awaited, Look, Waiting};
@@ -101,10 +102,7 @@ pub async fn follow(
         };
         let done = |name: &str, ()| {
             if !silent {
-                crate::output::line(format_args!(
-                    "{} released",
-                    crate::output::named(ObjectKind::Claim(family), name)
-                ));
+                line(format_args!("{} released", crate::output::named(ObjectKind::Claim(family), name)));
             }
         };
         waiting.until_each(cluster, &awaited, ui, look, done).await?;

@@ -12,7 +12,7 @@ use crate::Globals;
 use crate::cluster::{Cluster, not_installed};
 use crate::error::Error;
 use crate::follow::{Changes, Shown};
-use crate::output::{Answer, Cell, Output, Table, age, count, named, or_none};
+use crate::output::{Answer, Cell, Output, Table, age, count, named, or_none, out};
 use crate::ui::Ui;
 use crate::world::{Scope, Tallies, Tally, Usage, foreign_pools, no_such};
 
@@ -64,7 +64,7 @@ impl Status {
         let names = seen.pools.iter().map(|pool| named(ObjectKind::Pool, &pool.name_any())).collect();
         self.output.print(&Answer::new("PoolStatusList", &items, table, names)?)?;
         if let ([pool], [_], true) = (seen.pools.as_slice(), self.pool.as_slice(), self.output.is_table()) {
-            crate::output::out(format_args!("{}", details(pool, &seen.tallies.of(pool), now())));
+            out(format_args!("{}", details(pool, &seen.tallies.of(pool), now())));
         }
         Ok(())
     }
@@ -119,10 +119,7 @@ impl Status {
                 .map(|usage| (format!("{}/{}", usage.namespace, usage.pool), self.row(&usage)));
             let news = shown.news(self.table(), rows.collect());
             if !news.is_empty() {
-                crate::output::out(format_args!(
-                    "{}",
-                    news.render(first && self.output.headers(), self.output.is_wide())
-                ));
+                out(format_args!("{}", news.render(first && self.output.headers(), self.output.is_wide())));
                 first = false;
             }
             changes.next().await?;

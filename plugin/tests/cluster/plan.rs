@@ -74,3 +74,45 @@ async fn what_is_planned_is_what_happens() {
     );
     assert_eq!(said.stderr, "1 pool would be refused\n");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_verdict_is_that_of_the_api_server() {
+    let scene = Scene::new("verdict").await;
+    let mut pool = objects::pool("p", "10.0.0.1", "10.0.0.9");
+    pool["metadata"] = json!({"name": "p"});
+    scene.create(&[pool.clone()]);
+    let mut differing = Vec::new();
+    // What the schema and CEL hold; that an end is not before its start is known to admission alone.
+    for (field, value, accepted) in [
+        ("/spec/pools/0/end", json!("10.0.0.200"), true),
+        ("/spec/dnsServers", json!(["9.9.9.9"]), true),
+        ("/spec/excludedAddresses", json!(["10.0.0.8/31", "10.0.0.1-10.0.0.2"]), true),
+        ("/spec/preAllocations", json!({"vip": "10.0.0.5"}), true),
+        ("/spec/namePrefix", json!("q"), false),
+        ("/spec/allocationStrategy", json!("sequential"), false),
+        ("/spec/gateway", json!("10.0.0"), false),
+        ("/spec/dnsServers", json!(["9.9.9.9", "x"]), false),
+        ("/spec/prefix", json!(129), false),
+        ("/spec/pools/0/start", json!("10.0.0.x"), false),
+        ("/spec/pools/0/end", json!("fd00::1"), false),
+        ("/spec/excludedAddresses", json!(["nonsense"]), false),
+    ] {
+        let mut edited = pool.clone();
+        let (parent, name) = field.rsplit_once('/').unwrap();
+        edited.pointer_mut(parent).unwrap()[name] = value;
+        let path = file(&scene, &edited);
+        let path = path.to_str().unwrap();
+        let said = scene.ipam(&["plan", "-f", path]);
+        assert_eq!(said.code == 0, accepted, "{field}: {}{}", said.stdout, said.stderr);
+        let applied = scene
+            .plane
+            .kubectl()
+            .args(["replace", "--dry-run=server", "-f", path, "-n", &scene.namespace])
+            .output();
+        let applied = applied.unwrap();
+        if applied.status.success() != accepted {
+            differing.push((field, edited["spec"].clone()));
+        }
+    }
+    assert!(differing.is_empty(), "the API server says something else of {differing:?}");
+}

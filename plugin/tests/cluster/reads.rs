@@ -198,6 +198,32 @@ async fn everything_works_where_cluster_api_is_not_installed() {
     );
 }
 
+/// Cluster API as it was before its newest version.
+async fn older_cluster_api(scene: &Scene) {
+    let folder = testbed::capi_crds().unwrap();
+    for kind in ["ipaddresses", "ipaddressclaims"] {
+        let text =
+            std::fs::read_to_string(folder.join(format!("ipam.cluster.x-k8s.io_{kind}.yaml"))).unwrap();
+        let mut crd: Value = serde_saphyr::from_str(&text).unwrap();
+        for version in crd["spec"]["versions"].as_array_mut().unwrap() {
+            version["served"] = (version["name"] == "v1beta1").into();
+        }
+        scene.plane.apply_yaml(&crd.to_string()).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cluster_api_is_read_and_written_in_the_version_that_is_served() {
+    let scene = Scene::without_cluster_api().await;
+    older_cluster_api(&scene).await;
+    scene.create(&[objects::pool("p", "10.0.0.1", "10.0.0.9")]);
+    let made = scene.done(&["claim", "c", "--pool", "p", "--kind", "ipaddressclaim", "--wait=false"]);
+    assert_eq!(made, "ipaddressclaim.ipam.cluster.x-k8s.io/c created\n");
+    assert_eq!(words(&scene.done(&["claims", "--no-headers"]))[..3], ["c", "IPAddressClaim", "p"]);
+    assert!(scene.done(&["version"]).contains("kinds        ipam.cluster.x-k8s.io: v1beta1\n"));
+    assert!(scene.done(&["release", "c", "--yes"]).ends_with("/c released\n"));
+}
+
 /// The kind of the in-cluster provider, as far as it matters here.
 const FOREIGN: &str = "
 apiVersion: apiextensions.k8s.io/v1
