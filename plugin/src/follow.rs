@@ -12,18 +12,18 @@ use kube::runtime::{WatchStreamExt, watcher};
 
 use crate::cluster::Cluster;
 use crate::error::{Error, Kind as Failure};
-use crate::output::{Cell, Table};
+use crate::output::{Cell, Output, Table, out};
 use crate::world::Scope;
 
 /// Rows are looked at again at most this often.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Wakes whenever an object of these kinds changes. A watch wakes and does not inform: what is shown is read anew.
-pub struct Changes(SelectAll<BoxStream<'static, Result<(), watcher::Error>>>);
+struct Changes(SelectAll<BoxStream<'static, Result<(), watcher::Error>>>);
 
 impl Changes {
     /// Watches pools, claims and addresses of both families.
-    pub async fn of(cluster: &Cluster, scope: &Scope) -> Result<Self, Error> {
+    async fn of(cluster: &Cluster, scope: &Scope) -> Result<Self, Error> {
         let mut streams = SelectAll::new();
         let families = [Family::Metal3, Family::Capi];
         let kinds =
@@ -57,7 +57,7 @@ impl Changes {
     }
 
     /// Waits for a change, and a little for those that come with it.
-    pub async fn next(&mut self) -> Result<(), Error> {
+    async fn next(&mut self) -> Result<(), Error> {
         let lost = |error: watcher::Error| {
             Error::new(Failure::Failed, "cannot watch for changes").caused_by(error.to_string())
         };
@@ -70,13 +70,33 @@ impl Changes {
     }
 }
 
+/// Shows rows, and goes on to show those that change; each goes by its key.
+pub async fn follow(
+    cluster: &Cluster,
+    scope: &Scope,
+    output: &Output,
+    empty: impl Fn() -> Table,
+    look: impl AsyncFn() -> Result<Vec<(String, Vec<Cell>)>, Error>,
+) -> Result<(), Error> {
+    let mut changes = Changes::of(cluster, scope).await?;
+    let (mut shown, mut first) = (Shown::default(), true);
+    loop {
+        let news = shown.news(empty(), look().await?);
+        if !news.is_empty() {
+            out(format_args!("{}", news.render(first && output.headers(), output.is_wide())));
+            first = false;
+        }
+        changes.next().await?;
+    }
+}
+
 /// What was shown last, so that only what is new is shown again, as `kubectl get -w` does.
 #[derive(Default)]
-pub struct Shown(BTreeMap<String, Vec<Cell>>);
+struct Shown(BTreeMap<String, Vec<Cell>>);
 
 impl Shown {
     /// A table of those rows that are not as they were; each row goes by its key.
-    pub fn news(&mut self, empty: Table, rows: Vec<(String, Vec<Cell>)>) -> Table {
+    fn news(&mut self, empty: Table, rows: Vec<(String, Vec<Cell>)>) -> Table {
         let mut news = empty;
         let mut now = BTreeMap::new();
         for (key, row) in rows {

@@ -4,12 +4,12 @@ use clap::Args;
 use ipam::api::{Family, Kind};
 use serde::Serialize;
 
-use super::{Reading, now};
+use super::{Reading, machines, now};
 use crate::Globals;
 use crate::cluster::Cluster;
 use crate::error::Error;
-use crate::follow::{Changes, Shown};
-use crate::output::{Answer, Cell, Output, Table, age, named, or_none, out};
+use crate::follow::follow;
+use crate::output::{Answer, Cell, Output, Table, age, named, or_none};
 use crate::ui::Ui;
 use crate::world::{Address, Claim, Joined, Machines, World};
 
@@ -88,11 +88,7 @@ impl Addresses {
         {
             world.pool_named(namespace, pool)?;
         }
-        let machines = if self.output.is_wide() || !self.output.is_table() {
-            Machines::read(cluster, &everything).await.unwrap_or_default()
-        } else {
-            Machines::default()
-        };
+        let machines = machines(cluster, &everything, &self.output).await;
         Ok((world, machines))
     }
 
@@ -104,22 +100,16 @@ impl Addresses {
     }
 
     async fn follow(&self, ui: &Ui, cluster: &Cluster) -> Result<(), Error> {
-        let mut changes = Changes::of(cluster, &self.reading.everything(cluster)).await?;
-        let (mut shown, mut first) = (Shown::default(), true);
-        loop {
+        let look = async || {
             let (world, machines) = self.look(ui, cluster).await?;
             let joined = Joined::new(&world);
-            let rows = self.found(&world).into_iter().map(|address| {
+            let cells = |address: &&Address| {
                 let row = row(address, joined.claim_of(address), &machines);
                 (address.meta.uid.clone(), self.cells(address, &row))
-            });
-            let news = shown.news(self.table(), rows.collect());
-            if !news.is_empty() {
-                out(format_args!("{}", news.render(first && self.output.headers(), self.output.is_wide())));
-                first = false;
-            }
-            changes.next().await?;
-        }
+            };
+            Ok(self.found(&world).iter().map(cells).collect())
+        };
+        follow(cluster, &self.reading.everything(cluster), &self.output, || self.table(), look).await
     }
 
     fn table(&self) -> Table {

@@ -4,12 +4,12 @@ use clap::Args;
 use ipam::api::{Family, Kind};
 use serde::Serialize;
 
-use super::{Reading, now};
+use super::{Reading, machines, now};
 use crate::Globals;
 use crate::cluster::Cluster;
 use crate::error::Error;
-use crate::follow::{Changes, Shown};
-use crate::output::{Answer, Cell, Output, Table, age, named, or_none, out};
+use crate::follow::follow;
+use crate::output::{Answer, Cell, Output, Table, age, named, or_none};
 use crate::ui::Ui;
 use crate::world::{Address, Claim, Joined, Machines, World};
 
@@ -84,11 +84,7 @@ impl Claims {
             }
         }
         world.blind_spots().iter().for_each(|line| ui.say(line));
-        let machines = if self.output.is_wide() || !self.output.is_table() {
-            Machines::read(cluster, &everything).await.unwrap_or_default()
-        } else {
-            Machines::default()
-        };
+        let machines = machines(cluster, &everything, &self.output).await;
         Ok((world, machines))
     }
 
@@ -107,22 +103,16 @@ impl Claims {
     }
 
     async fn follow(&self, ui: &Ui, cluster: &Cluster) -> Result<(), Error> {
-        let mut changes = Changes::of(cluster, &self.reading.everything(cluster)).await?;
-        let (mut shown, mut first) = (Shown::default(), true);
-        loop {
+        let look = async || {
             let (world, machines) = self.look(ui, cluster).await?;
             let joined = Joined::new(&world);
-            let rows = self.found(&world, &joined).into_iter().map(|claim| {
+            let cells = |claim: &&Claim| {
                 let row = row(claim, joined.address_of(claim), &machines);
                 (claim.meta.uid.clone(), self.cells(claim, &row))
-            });
-            let news = shown.news(self.table(), rows.collect());
-            if !news.is_empty() {
-                out(format_args!("{}", news.render(first && self.output.headers(), self.output.is_wide())));
-                first = false;
-            }
-            changes.next().await?;
-        }
+            };
+            Ok(self.found(&world, &joined).iter().map(cells).collect())
+        };
+        follow(cluster, &self.reading.everything(cluster), &self.output, || self.table(), look).await
     }
 
     fn table(&self) -> Table {

@@ -27,8 +27,8 @@ use jiff::Timestamp;
 use crate::Globals;
 use crate::cluster::Cluster;
 use crate::error::Error;
-use crate::output::Cell;
-use crate::world::Scope;
+use crate::output::{Cell, Output};
+use crate::world::{Machines, Scope};
 
 /// Flags of commands that read objects.
 #[derive(Args, Debug, Clone)]
@@ -67,6 +67,14 @@ impl Reading {
     pub fn namespace_cell(&self, namespace: &str) -> Option<Cell> {
         self.all_namespaces.then(|| namespace.into())
     }
+}
+
+/// The machines behind the claims, where there is a place to show them. That they cannot be read costs no more.
+async fn machines(cluster: &Cluster, scope: &Scope, output: &Output) -> Machines {
+    if output.is_table() && !output.is_wide() {
+        return Machines::default();
+    }
+    Machines::read(cluster, scope).await.unwrap_or_default()
 }
 
 /// The time, for ages.

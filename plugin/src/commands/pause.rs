@@ -55,10 +55,18 @@ struct Turned {
     meta: Meta,
 }
 
+/// What was turned, and the world before.
+struct Turn {
+    cluster: Cluster,
+    turned: Vec<Turned>,
+    before: World,
+}
+
 impl Pause {
     pub async fn run(&self, globals: &Globals) -> Result<(), Error> {
         let ui = &globals.ui;
-        let Some((cluster, turned)) = turn(ui, globals, &self.about, &self.writing, true).await? else {
+        let Some(Turn { cluster, turned, .. }) = turn(ui, globals, &self.about, &self.writing, true).await?
+        else {
             return Ok(());
         };
         let world = World::read(&cluster, &Scope::of(&cluster.namespace)).await;
@@ -75,19 +83,20 @@ impl Pause {
 impl Resume {
     pub async fn run(&self, globals: &Globals) -> Result<(), Error> {
         let ui = &globals.ui;
-        let Some((cluster, turned)) = turn(ui, globals, &self.about, &self.writing, false).await? else {
+        let Some(Turn { cluster, turned, before }) =
+            turn(ui, globals, &self.about, &self.writing, false).await?
+        else {
             return Ok(());
         };
         if !self.waiting.wanted() {
             return Ok(());
         }
-        let world = World::read(&cluster, &Scope::of(&cluster.namespace)).await;
         for family in [Family::Metal3, Family::Capi] {
             let mut names = Vec::new();
             for turned in &turned {
                 match turned.kind {
                     ObjectKind::Pool => {
-                        let of = waiting_claims(&world, &cluster.namespace, &turned.meta.name);
+                        let of = waiting_claims(&before, &cluster.namespace, &turned.meta.name);
                         let of =
                             of.into_iter().filter(|claim| claim.family == family && !claim.meta.paused());
                         names.extend(of.map(|claim| claim.meta.name.clone()));
@@ -149,12 +158,15 @@ async fn turn(
     about: &About,
     writing: &Writing,
     pause: bool,
-) -> Result<Option<(Cluster, Vec<Turned>)>, Error> {
+) -> Result<Option<Turn>, Error> {
     if about.name.is_empty() && about.cluster.is_none() && ui.person().is_none() {
         return Err(missing(&["POOL or --cluster NAME"]));
     }
     let cluster = globals.connection.open().await?;
     let turned = about.objects(ui, &cluster).await?;
+    // Seen before the write: afterwards, claims that waited may be served already.
+    let before =
+        if pause { World::default() } else { World::read(&cluster, &Scope::of(&cluster.namespace)).await };
     let mut plan = Plan::default();
     for Turned { kind, meta } in &turned {
         let (object, ops) = (named(*kind, &meta.name), ops(meta, pause));
@@ -169,7 +181,7 @@ async fn turn(
     let written = plan.carry_out(ui, &cluster, writing).await?;
     let Some(written) = written else { return Ok(None) };
     writing.print(&written)?;
-    Ok(Some((cluster, turned)))
+    Ok(Some(Turn { cluster, turned, before }))
 }
 
 impl About {

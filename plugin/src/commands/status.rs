@@ -11,7 +11,7 @@ use super::{Reading, now};
 use crate::Globals;
 use crate::cluster::{Cluster, not_installed};
 use crate::error::Error;
-use crate::follow::{Changes, Shown};
+use crate::follow::follow;
 use crate::output::{Answer, Cell, Output, Table, age, count, named, or_none, out};
 use crate::ui::Ui;
 use crate::world::{Scope, Tallies, Tally, Usage, foreign_pools, no_such};
@@ -109,21 +109,12 @@ impl Status {
     }
 
     async fn follow(&self, ui: &Ui, cluster: &Cluster, scope: &Scope) -> Result<(), Error> {
-        let mut changes = Changes::of(cluster, scope).await?;
-        let (mut shown, mut first) = (Shown::default(), true);
-        loop {
-            let seen = self.look(ui, cluster, scope).await?;
-            let rows = seen
-                .usage()
-                .into_iter()
-                .map(|usage| (format!("{}/{}", usage.namespace, usage.pool), self.row(&usage)));
-            let news = shown.news(self.table(), rows.collect());
-            if !news.is_empty() {
-                out(format_args!("{}", news.render(first && self.output.headers(), self.output.is_wide())));
-                first = false;
-            }
-            changes.next().await?;
-        }
+        let look = async || {
+            let usage = self.look(ui, cluster, scope).await?.usage();
+            let row = |usage: Usage| (format!("{}/{}", usage.namespace, usage.pool), self.row(&usage));
+            Ok(usage.into_iter().map(row).collect())
+        };
+        follow(cluster, scope, &self.output, || self.table(), look).await
     }
 
     fn table(&self) -> Table {
