@@ -200,11 +200,15 @@ impl Plan {
         };
         let (progress, mut objects) = (ui.progress(self.steps.len()), Vec::new());
         for (at, step) in self.steps.iter().enumerate() {
+            if writing.is_real() {
+                interrupt::under_way(&step.what);
+            }
             let read = step.read(applier.carry_out(&step.change).await);
             let before = (at > 0 && writing.is_real())
                 .then(|| format!("{at} of {} were done and stay", plural(self.steps.len(), "write")));
             let done = read.map_err(|error| error.maybe_hint(before))?;
             progress.step(|| writing.tell(step, &done));
+            interrupt::answered();
             if let Done::Object(object) = done {
                 objects.push(*object);
             }
@@ -239,12 +243,12 @@ impl Writing {
             eprintln!("{} left alone: it changed meanwhile", step.what);
             return;
         }
+        if self.is_real() {
+            interrupt::note(&step.done);
+        }
         let suffix = if self.dry_run == DryRun::Server { " (server dry run)" } else { "" };
         if !self.shows_objects() {
             line(format_args!("{}{suffix}", step.done));
-        }
-        if self.is_real() {
-            interrupt::note(&step.done);
         }
     }
 }

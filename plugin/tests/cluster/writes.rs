@@ -19,9 +19,9 @@ async fn from_a_pool_to_an_address_and_back() {
     ips.sort_unstable();
     assert_eq!(ips, ["10.0.0.10/24", "10.0.0.11/24"]);
 
-    let said = scene.ipam(&["claim", "third", "--pool", "p", "--ip", "10.0.0.10", "--timeout", "2s"]);
+    let said = scene.ipam(&["claim", "third", "--pool", "p", "--ip", "10.0.0.10", "--timeout", "8s"]);
     assert_eq!(said.code, 124);
-    let told = "error: not within 2s: claim third of pool p has its address\n  because: Requested IP not available\n";
+    let told = "error: not within 8s: claim third of pool p has its address\n  because: Requested IP not available\n";
     assert!(said.stderr.contains(told), "{}", said.stderr);
     assert!(said.stderr.contains("hint: `kubectl ipam explain third` says more\n"), "{}", said.stderr);
 
@@ -146,10 +146,10 @@ async fn claims_of_cluster_api_are_made_and_released_alike() {
         "ipaddressclaim.ipam.cluster.x-k8s.io/c deletion asked for\nipaddressclaim.ipam.cluster.x-k8s.io/c released\n"
     );
     // No controller takes the finalizer off: the wait ends, and says on whom it waited.
-    let said = scene.ipam(&["release", "c", "--yes", "--timeout", "1s"]);
+    let said = scene.ipam(&["release", "c", "--yes", "--timeout", "5s"]);
     assert_eq!(said.code, 124);
     let told =
-        "error: not within 1s: claim c is gone\n  because: its address is being released by the controller\n";
+        "error: not within 5s: claim c is gone\n  because: its address is being released by the controller\n";
     assert!(said.stderr.contains(told), "{}", said.stderr);
 }
 
@@ -160,7 +160,7 @@ async fn a_deletion_says_whose_finalizer_holds_it_up() {
     scene.done(&["claim", "c", "--pool", "p"]);
     let foreign = r#"[{"op": "add", "path": "/metadata/finalizers/-", "value": "example.org/mine"}]"#;
     scene.kubectl(&["patch", "ipclaims.ipam.metal3.io/c", "--type", "json", "-p", foreign]);
-    let said = scene.ipam(&["release", "c", "--yes", "--timeout", "2s"]);
+    let said = scene.ipam(&["release", "c", "--yes", "--timeout", "8s"]);
     assert_eq!(said.code, 124);
     assert!(
         said.stderr.contains("held by the finalizer example.org/mine of another controller"),
