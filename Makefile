@@ -69,8 +69,9 @@ bench-addr: ## Picking and giving back one address, by how many are held
 	$(CARGO) bench --bench addr
 
 .PHONY: generate
-generate: ## Write the generated files: the CRDs
+generate: ## Write the generated files: the CRDs, and the reference of the command line
 	$(CARGO) run --quiet --bin ipam-controller -- crds --into config/crd
+	UPDATE_DOCS=1 $(CARGO) test --quiet --package kubectl-ipam --test usage >/dev/null
 
 .PHONY: lint
 lint: lint-format lint-clippy lint-layers lint-generated lint-deny ## All checks that need no test run
@@ -89,7 +90,7 @@ lint-layers:
 
 .PHONY: lint-generated
 lint-generated: generate
-	@git diff --exit-code --stat config/crd || { echo "error: config/crd is not what the types say; commit what \`make generate\` wrote" >&2; exit 1; }
+	@git diff --exit-code --stat config/crd docs/cli.md || { echo "error: generated files are not what the code says; commit what \`make generate\` wrote" >&2; exit 1; }
 
 .PHONY: lint-deny
 lint-deny: $(DENY_ROOT)/bin/cargo-deny

@@ -1,5 +1,6 @@
 //! Which cluster, as whom: kubectl's own flags.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -7,9 +8,11 @@ use clap::Args;
 use ipam::api::{Kind as ObjectKind, Resource};
 use ipam::apply::{Applier, Target, connect};
 use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Api, Client, Config};
+use kube::{Client, Config};
+use tokio::sync::Mutex;
 
 use crate::error::{Error, Kind};
+use crate::wait::duration;
 
 /// Flags that say which cluster and namespace are meant.
 #[derive(Args, Debug)]
@@ -21,6 +24,9 @@ pub struct Connection {
     /// Context of the kubeconfig
     #[arg(long, global = true, value_name = "NAME")]
     context: Option<String>,
+    /// Cluster of the kubeconfig (with create-pool, pause and resume it is the Cluster API Cluster instead)
+    #[arg(long, global = true, value_name = "NAME")]
+    cluster: Option<String>,
     /// User of the kubeconfig
     #[arg(long, global = true, value_name = "NAME")]
     user: Option<String>,
@@ -51,9 +57,9 @@ pub struct Connection {
     /// Name by which the changes are known in managedFields
     #[arg(long, global = true, value_name = "NAME", default_value = "kubectl-ipam")]
     field_manager: String,
-    /// Longest time that one request may take, in seconds
-    #[arg(long, global = true, value_name = "SECONDS", default_value_t = 15, value_parser = clap::value_parser!(u64).range(1..))]
-    request_timeout: u64,
+    /// Longest time that one request may take, such as 10s or 1m; 0 is for ever
+    #[arg(long, global = true, value_name = "DURATION", default_value = "15s", value_parser = duration)]
+    request_timeout: Duration,
 }
 
 /// A cluster that is at hand.
@@ -61,9 +67,18 @@ pub struct Cluster {
     pub client: Client,
     pub namespace: String,
     pub applier: Applier,
+    /// For one request; none is for ever.
+    pub timeout: Option<Duration>,
+    /// The versions that are served of the groups that were asked for; none of a group that is not installed.
+    pub(crate) served: Mutex<BTreeMap<String, Vec<String>>>,
 }
 
 impl Connection {
+    /// Lets `--cluster` mean the Cluster API Cluster, which the command has as a flag of its own.
+    pub fn without_cluster(&mut self) {
+        self.cluster = None;
+    }
+
     /// A client by these flags; the API server is not asked yet.
     pub async fn open(&self) -> Result<Cluster, Error> {
         let mut config = self.config().await?;
@@ -75,9 +90,9 @@ impl Connection {
         config.headers.push((http::header::USER_AGENT, http::HeaderValue::from_static(agent)));
         let namespace = config.default_namespace.clone();
         let client = connect(config).map_err(|error| unusable().caused_by(error))?;
-        let applier =
-            Applier::new(client.clone(), &self.field_manager, Duration::from_secs(self.request_timeout));
-        Ok(Cluster { client, namespace, applier })
+        let timeout = Some(self.request_timeout).filter(|timeout| !timeout.is_zero());
+        let applier = Applier::new(client.clone(), &self.field_manager, timeout.unwrap_or(Duration::MAX));
+        Ok(Cluster { client, namespace, applier, timeout, served: Mutex::default() })
     }
 
     /// What flags say holds against the kubeconfig.
@@ -105,8 +120,11 @@ impl Connection {
     }
 
     async fn config(&self) -> Result<Config, Error> {
-        let options =
-            KubeConfigOptions { context: self.context.clone(), cluster: None, user: self.user.clone() };
+        let options = KubeConfigOptions {
+            context: self.context.clone(),
+            cluster: self.cluster.clone(),
+            user: self.user.clone(),
+        };
         let kubeconfig = match &self.kubeconfig {
             Some(file) => Kubeconfig::read_from(file),
             None => Kubeconfig::read(),
@@ -139,18 +157,21 @@ fn unusable() -> Error {
 }
 
 impl Cluster {
-    /// The objects of a kind in the namespace.
-    pub fn objects<K>(&self) -> Api<K>
-    where
-        K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope>,
-        K::DynamicType: Default,
-    {
-        Api::namespaced(self.client.clone(), &self.namespace)
+    /// One object of a namespace, in the version of its kind that is served.
+    pub async fn target(&self, kind: ObjectKind, namespace: &str, name: &str) -> Result<Target, Error> {
+        let resource: Resource = self.resource(kind).await?.ok_or_else(|| not_installed(kind))?;
+        Ok(Target { resource, namespace: namespace.to_owned(), name: name.to_owned() })
     }
+}
 
-    /// One object in the namespace.
-    pub fn target(&self, kind: ObjectKind, name: &str) -> Target {
-        let resource: Resource = kind.resource();
-        Target { resource, namespace: self.namespace.clone(), name: name.to_owned() }
+/// A kind that is needed is not there.
+pub fn not_installed(kind: ObjectKind) -> Error {
+    let resource = kind.resource();
+    let what = format!("{}.{} is not installed in this cluster", resource.plural, resource.group);
+    let error = Error::new(Kind::Failed, what);
+    if kind.group() == ipam::api::GROUP {
+        error.hint("`kubectl apply -k config/crd` installs the kinds of this project")
+    } else {
+        error.hint("it is a kind of Cluster API: `clusterctl init` installs it")
     }
 }

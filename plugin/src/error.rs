@@ -8,8 +8,12 @@ use std::process::ExitCode;
 pub enum Kind {
     /// It was tried and did not work.
     Failed,
+    /// It was looked for, and found: a verdict, not an error.
+    Found,
     /// It was asked for in a wrong way.
     Usage,
+    /// What was to be judged could not be seen.
+    Blind,
     /// What was waited for did not come in time.
     TimedOut,
     /// A person broke it off.
@@ -43,11 +47,24 @@ impl Error {
         self
     }
 
-    /// 1 failed, 2 usage, 124 timed out, 130 interrupted.
+    /// The same failure, with a way out if there is one.
+    pub fn maybe_hint(self, hint: Option<impl Into<String>>) -> Self {
+        match hint {
+            Some(hint) => self.hint(hint),
+            None => self,
+        }
+    }
+
+    /// The same failure, of another kind.
+    pub fn of_kind(self, kind: Kind) -> Self {
+        Self { kind, ..self }
+    }
+
+    /// 1 failed or found, 2 usage or could not look, 124 timed out, 130 interrupted.
     pub fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self.kind {
-            Kind::Failed => 1,
-            Kind::Usage => 2,
+            Kind::Failed | Kind::Found => 1,
+            Kind::Usage | Kind::Blind => 2,
             Kind::TimedOut => 124,
             Kind::Interrupted => 130,
         })
@@ -55,7 +72,8 @@ impl Error {
 
     /// `error:`, the causes that say something new, and `hint:` lines.
     pub fn report(&self) -> String {
-        let mut lines = vec![format!("error: {}", self.what)];
+        let head = if self.kind == Kind::Found { "" } else { "error: " };
+        let mut lines = vec![format!("{head}{}", self.what)];
         let mut said = self.what.clone();
         let mut cause = self.cause.as_deref().map(|cause| cause as &dyn StdError);
         while let Some(error) = cause {
@@ -69,24 +87,48 @@ impl Error {
         lines.extend(self.hints.iter().map(|hint| format!("hint: {hint}")));
         lines.join("\n") + "\n"
     }
+
+    /// The failure in one line, where it is only a part of an answer.
+    pub fn line(&self) -> String {
+        match &self.cause {
+            Some(cause) => format!("{}: {cause}", self.what),
+            None => self.what.clone(),
+        }
+    }
 }
 
-/// A failed request, in terms of what was to be done: `doing` is a verb phrase such as "list ippools".
-pub fn api(doing: &str, error: kube::Error) -> Error {
-    let what = format!("cannot {doing}");
-    match &error {
-        kube::Error::Api(status) if status.code == 403 => Error::new(Kind::Failed, what)
-            .hint("your account lacks this permission; the message names verb and resource")
-            .caused_by(status.message.clone()),
-        kube::Error::Api(status) if status.code == 404 && status.reason != "NotFound" => {
-            Error::new(Kind::Failed, what)
-                .hint("the IPAM kinds are not installed in this cluster: `kubectl apply -k config/crd`")
-                .caused_by(status.message.clone())
+/// What the API server is asked: `verb` and `resource` as RBAC names them, and where.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    pub verb: &'static str,
+    pub resource: String,
+    pub namespace: Option<String>,
+}
+
+impl Asked {
+    fn place(&self) -> String {
+        self.namespace.as_ref().map_or("all namespaces".into(), |namespace| format!("namespace {namespace}"))
+    }
+
+    /// The way out where RBAC refuses.
+    pub fn permission(&self) -> String {
+        let Self { verb, resource, .. } = self;
+        format!("your account needs the verb `{verb}` on `{resource}` in {}", self.place())
+    }
+
+    /// What a failed request means.
+    pub fn failed(&self, error: kube::Error) -> Error {
+        let Self { verb, resource, .. } = self;
+        let failed = Error::new(Kind::Failed, format!("cannot {verb} {resource}"));
+        match error {
+            kube::Error::Api(status) if status.code == 403 => {
+                failed.caused_by(status.message.clone()).hint(self.permission())
+            }
+            kube::Error::Api(status) => failed.caused_by(status.message.clone()),
+            error => failed.caused_by(error).hint(
+                "`kubectl version` shows whether the API server answers; --kubeconfig and --context name another",
+            ),
         }
-        kube::Error::Api(status) => Error::new(Kind::Failed, what).caused_by(status.message.clone()),
-        _ => Error::new(Kind::Failed, what)
-            .hint("`kubectl version` shows whether the API server answers; --kubeconfig and --context name another")
-            .caused_by(error),
     }
 }
 
@@ -99,5 +141,10 @@ mod tests {
         let error =
             Error::new(Kind::Failed, "cannot list ippools: no route").caused_by("no route").hint("look");
         assert_eq!(error.report(), "error: cannot list ippools: no route\nhint: look\n");
+    }
+
+    #[test]
+    fn a_verdict_is_no_error() {
+        assert_eq!(Error::new(Kind::Found, "1 finding").report(), "1 finding\n");
     }
 }

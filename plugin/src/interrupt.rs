@@ -4,11 +4,27 @@ use std::sync::Mutex;
 
 /// What was written so far.
 static DONE: Mutex<Vec<String>> = Mutex::new(Vec::new());
+/// What was sent and not answered yet.
+static UNDER_WAY: Mutex<Option<String>> = Mutex::new(None);
 
 /// Notes a write, to be told if the rest is interrupted.
 pub fn note(done: &str) {
     if let Ok(mut list) = DONE.lock() {
         list.push(done.to_owned());
+    }
+}
+
+/// Notes a write that is being sent: nobody knows whether it takes effect until it is answered.
+pub fn under_way(what: &str) {
+    if let Ok(mut under_way) = UNDER_WAY.lock() {
+        *under_way = Some(what.to_owned());
+    }
+}
+
+/// The write that was under way is answered.
+pub fn answered() {
+    if let Ok(mut under_way) = UNDER_WAY.lock() {
+        *under_way = None;
     }
 }
 
@@ -26,8 +42,19 @@ pub fn watch() {
 }
 
 fn told() -> String {
-    match DONE.lock().map(|list| list.join(", ")) {
-        Ok(done) if !done.is_empty() => format!("this was done and stays: {done}"),
-        _ => "nothing was written".to_owned(),
+    let done = DONE.lock().map(|list| list_of(&list)).unwrap_or_default();
+    let under_way = UNDER_WAY.lock().ok().and_then(|under_way| under_way.clone());
+    let maybe = under_way.map(|what| format!("{what} was under way and may be written"));
+    let parts: Vec<String> = done.into_iter().chain(maybe).collect();
+    if parts.is_empty() { "nothing was written".to_owned() } else { parts.join("; ") }
+}
+
+/// What was done, in full where it is little.
+fn list_of(done: &[String]) -> Option<String> {
+    const LITTLE: usize = 10;
+    match done {
+        [] => None,
+        done if done.len() <= LITTLE => Some(format!("this was done and stays: {}", done.join(", "))),
+        [.., last] => Some(format!("{} writes were done and stay, at last: {last}", done.len())),
     }
 }

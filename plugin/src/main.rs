@@ -1,18 +1,27 @@
 //! `kubectl ipam`: pools, claims and addresses, for people.
 
+mod check;
 mod cluster;
 mod commands;
+mod complete;
+mod controller;
+mod edit;
 mod error;
+mod follow;
 mod interrupt;
+mod map;
 mod output;
 mod plan;
+mod suggest;
 mod ui;
-mod usage;
 mod wait;
+mod why;
+mod world;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
+use clap_complete::CompleteEnv;
 
 use crate::cluster::Connection;
 use crate::commands::Command;
@@ -39,10 +48,23 @@ struct Globals {
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    cli.globals.ui.set_up();
+    if complete::is_helper(std::env::args_os().next().as_ref()) {
+        complete::help_kubectl(std::env::args_os().skip(1));
+        return ExitCode::SUCCESS;
+    }
+    CompleteEnv::with_factory(|| Cli::command().bin_name("kubectl-ipam")).complete();
+    let mut cli = Cli::parse();
+    if cli.command.has_own_cluster() {
+        cli.globals.connection.without_cluster();
+    }
+    let ui = &cli.globals.ui;
+    ui.set_up();
     interrupt::watch();
-    match run(&cli) {
+    let result = run(&cli);
+    if let Some(line) = ui.same_by_flags() {
+        ui.say(&line);
+    }
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprint!("{}", error.report());

@@ -1,11 +1,13 @@
 //! A change is a plan before it is a deed: shown, then carried out.
 
 use clap::{Args, ValueEnum};
-use ipam::apply::{Change, Reply};
+use ipam::apply::{Change, Reply, Target};
+use serde_json::{Value, json};
 
 use crate::cluster::Cluster;
-use crate::error::{Error, Kind};
+use crate::error::{Asked, Error, Kind};
 use crate::interrupt;
+use crate::output::{Written, line, plural};
 use crate::ui::{Ui, missing};
 
 /// What is going to be written, step by step.
@@ -14,11 +16,24 @@ pub struct Plan {
     steps: Vec<Step>,
 }
 
-struct Step {
+/// One write.
+pub struct Step {
     sign: char,
     what: String,
     done: String,
+    /// Why, where the object alone does not say it.
+    why: Option<String>,
+    /// Whether it is just as well that the object is gone or was changed already.
+    or_overtaken: bool,
     change: Change,
+}
+
+/// What became of a write.
+enum Done {
+    Object(Box<Value>),
+    Gone,
+    /// Somebody was faster.
+    Overtaken,
 }
 
 /// Flags of every command that writes.
@@ -27,10 +42,12 @@ pub struct Writing {
     /// Show the plan and write nothing: `client` asks nobody, `server` has the API server check it
     #[arg(long, value_enum, num_args = 0..=1, default_missing_value = "client", default_value = "none", hide_default_value = true)]
     dry_run: DryRun,
+    #[command(flatten)]
+    written: Written,
 }
 
 /// Flags of every command that takes something away.
-#[derive(Args, Debug)]
+#[derive(Args, Debug, Clone)]
 pub struct Consent {
     /// Do it without asking
     #[arg(short, long)]
@@ -48,74 +65,242 @@ pub enum DryRun {
     Server,
 }
 
-impl Consent {
-    /// Asks whether the plan is to be carried out, unless that was said, or nothing is going to be written.
-    pub fn ask(&self, ui: &Ui, plan: &Plan, writing: &Writing) -> Result<(), Error> {
-        if self.yes || writing.dry_run != DryRun::None || plan.steps.is_empty() {
-            return Ok(());
-        }
-        let Some(person) = ui.person() else { return Err(missing(&["--yes"])) };
-        plan.steps.iter().for_each(|step| eprintln!("{}", step.line()));
-        if person.confirm("Go on?", false)? {
-            return Ok(());
-        }
-        Err(Error::new(Kind::Failed, "not done: nothing was written"))
+impl Writing {
+    /// Whether anything is going to be written.
+    pub fn is_real(&self) -> bool {
+        self.dry_run == DryRun::None
+    }
+
+    /// Shows objects where that was asked for, in place of what was done to them.
+    pub fn shows_objects(&self) -> bool {
+        self.written.wanted()
+    }
+
+    /// Prints objects in the form that was asked for.
+    pub fn print(&self, objects: &[Value]) -> Result<(), Error> {
+        self.written.print(objects)
     }
 }
 
+impl Consent {
+    /// Asks whether the plan is to be carried out, unless that was said, or nothing is going to be written.
+    pub fn ask(&self, ui: &Ui, plan: &Plan, writing: &Writing) -> Result<(), Error> {
+        if self.yes || !writing.is_real() || plan.steps.is_empty() {
+            return Ok(());
+        }
+        let Some(person) = ui.person() else { return Err(missing(&["--yes"])) };
+        plan.lines().iter().for_each(|line| eprintln!("{line}"));
+        if person.confirm("Go on?", false)? {
+            person.note(["--yes"]);
+            return Ok(());
+        }
+        Err(not_agreed())
+    }
+}
+
+/// A person said no.
+pub fn not_agreed() -> Error {
+    Error::new(Kind::Failed, "not done: nothing was written")
+}
+
 impl Step {
-    fn line(&self) -> String {
-        format!("{} {}", self.sign, self.what)
+    /// A step: `sign` is `+`, `~` or `-`, `object` its kind and name, `done` a participle.
+    pub fn new(sign: char, object: &str, done: &str, change: Change) -> Self {
+        let (what, done) = (object.to_owned(), format!("{object} {done}"));
+        Self { sign, what, done, why: None, or_overtaken: false, change }
+    }
+
+    /// The same step, with its reason.
+    pub fn because(self, why: impl Into<String>) -> Self {
+        Self { why: Some(why.into()), ..self }
+    }
+
+    /// The same step, which is as good as done where the object is gone, or not what it was: a controller was faster.
+    pub fn or_overtaken(self) -> Self {
+        Self { or_overtaken: true, ..self }
+    }
+
+    /// How it is shown before it is done.
+    pub fn line(&self) -> String {
+        let why = self.why.as_ref().map_or(String::new(), |why| format!("   # {why}"));
+        format!("{} {}{why}", self.sign, self.what)
+    }
+
+    /// What is needed for it, where RBAC refuses.
+    fn asked(&self) -> Asked {
+        let verb = match &self.change {
+            Change::Create { .. } => "create",
+            Change::Patch { .. } => "patch",
+            Change::Delete { .. } => "delete",
+            Change::Read { .. } => "get",
+            Change::Survey { .. } => "list",
+        };
+        let Target { resource, namespace, .. } = self.change.target();
+        let part = match &self.change {
+            Change::Patch { subresource: Some(part), .. } => format!("/{part}"),
+            _ => String::new(),
+        };
+        let resource = format!("{}.{}{part}", resource.plural, resource.group);
+        Asked { verb, resource, namespace: Some(namespace.clone()) }
+    }
+
+    /// What the reply means for the person who waits for it.
+    fn read(&self, reply: Reply) -> Result<Done, Error> {
+        let failed = |message: String| {
+            Error::new(Kind::Failed, format!("cannot write {}", self.what)).caused_by(message)
+        };
+        match reply {
+            Reply::Object(object) => Ok(Done::Object(object)),
+            Reply::Deleted => Ok(Done::Gone),
+            Reply::NotFound if self.or_overtaken => Ok(Done::Overtaken),
+            Reply::GuardFailed { message } if self.or_overtaken && !message.contains(" is invalid: ") => {
+                Ok(Done::Overtaken)
+            }
+            Reply::NotFound => Err(failed("there is no such object, or its kind is not installed".into())
+                .hint("`kubectl get ippools,ipclaims` shows what there is; `kubectl apply -k config/crd` installs the kinds")),
+            Reply::AlreadyExists => Err(failed("it exists already".into())),
+            Reply::Refused { code: 403, message } => Err(failed(message).hint(self.asked().permission())),
+            Reply::GuardFailed { message } | Reply::Refused { message, .. } | Reply::NotNow { message, .. } => {
+                Err(failed(message))
+            }
+            Reply::Unknown { message } => {
+                Err(failed(message).hint("it may have been written: look before you try again"))
+            }
+        }
     }
 }
 
 impl Plan {
     /// Adds a step: `sign` is `+`, `~` or `-`, `object` its kind and name, `done` a participle.
     pub fn step(&mut self, sign: char, object: &str, done: &str, change: Change) {
-        let (what, done) = (object.to_owned(), format!("{object} {done}"));
-        self.steps.push(Step { sign, what, done, change });
+        self.steps.push(Step::new(sign, object, done, change));
     }
 
-    /// Shows the plan or carries it out, and says on stdout what was done. True if it was carried out.
-    pub async fn carry_out(self, cluster: &Cluster, writing: &Writing) -> Result<bool, Error> {
+    /// Adds a step.
+    pub fn add(&mut self, step: Step) {
+        self.steps.push(step);
+    }
+
+    /// The steps as they are shown.
+    pub fn lines(&self) -> Vec<String> {
+        self.steps.iter().map(Step::line).collect()
+    }
+
+    /// Shows the plan or carries it out, and says on stdout what was done. None if nothing was meant to be kept, else
+    /// the objects as they are now.
+    pub async fn carry_out(
+        self,
+        ui: &Ui,
+        cluster: &Cluster,
+        writing: &Writing,
+    ) -> Result<Option<Vec<Value>>, Error> {
         let applier = match writing.dry_run {
-            DryRun::Client => {
-                self.steps.iter().for_each(|step| println!("{}", step.line()));
-                return Ok(false);
-            }
+            DryRun::Client => return self.show(writing).map(|()| None),
             DryRun::Server => cluster.applier.clone().on_trial(),
             DryRun::None => cluster.applier.clone(),
         };
-        for step in &self.steps {
-            let reply = applier.carry_out(&step.change).await;
-            refusal(&step.what, reply)?;
-            let suffix = if writing.dry_run == DryRun::Server { " (server dry run)" } else { "" };
-            println!("{}{suffix}", step.done);
-            if writing.dry_run == DryRun::None {
-                interrupt::note(&step.done);
+        let (progress, mut objects) = (ui.progress(self.steps.len()), Vec::new());
+        for (at, step) in self.steps.iter().enumerate() {
+            if writing.is_real() {
+                interrupt::under_way(&step.what);
+            }
+            let read = step.read(applier.carry_out(&step.change).await);
+            let before = (at > 0 && writing.is_real())
+                .then(|| format!("{at} of {} were done and stay", plural(self.steps.len(), "write")));
+            let done = read.map_err(|error| error.maybe_hint(before))?;
+            progress.step(|| writing.tell(step, &done));
+            interrupt::answered();
+            if let Done::Object(object) = done {
+                objects.push(*object);
             }
         }
-        Ok(writing.dry_run == DryRun::None)
+        if writing.is_real() {
+            return Ok(Some(objects));
+        }
+        writing.print(&objects).map(|()| None)
+    }
+
+    /// Shows the plan; what it would create, whole, where objects are wanted.
+    fn show(&self, writing: &Writing) -> Result<(), Error> {
+        if !writing.shows_objects() {
+            self.lines().iter().for_each(|step| line(format_args!("{step}")));
+            return Ok(());
+        }
+        let created: Vec<Value> = self.steps.iter().filter_map(|step| created(&step.change)).collect();
+        if created.len() < self.steps.len() {
+            return Err(Error::new(
+                Kind::Usage,
+                "only what is created can be shown without asking the API server",
+            )
+            .hint("--dry-run=server shows objects as they would be"));
+        }
+        writing.print(&created)
     }
 }
 
-/// What a reply means for the person who waits for it.
-fn refusal(what: &str, reply: Reply) -> Result<(), Error> {
-    let failed =
-        |message: String| Error::new(Kind::Failed, format!("cannot write {what}")).caused_by(message);
-    match reply {
-        Reply::Object(_) | Reply::Deleted => Ok(()),
-        Reply::NotFound => Err(failed("there is no such object, or its kind is not installed".into())
-            .hint("`kubectl get ippools,ipclaims` shows what there is; `kubectl apply -k config/crd` installs the kinds")),
-        Reply::AlreadyExists => Err(failed("it exists already".into())),
-        Reply::Refused { code: 403, message } => {
-            Err(failed(message).hint("your account lacks this permission; the message names verb and resource"))
+impl Writing {
+    fn tell(&self, step: &Step, done: &Done) {
+        if matches!(done, Done::Overtaken) {
+            eprintln!("{} left alone: it changed meanwhile", step.what);
+            return;
         }
-        Reply::GuardFailed { message } | Reply::Refused { message, .. } | Reply::NotNow { message, .. } => {
-            Err(failed(message))
+        if self.is_real() {
+            interrupt::note(&step.done);
         }
-        Reply::Unknown { message } => {
-            Err(failed(message).hint("it may have been written: look before you try again"))
+        let suffix = if self.dry_run == DryRun::Server { " (server dry run)" } else { "" };
+        if !self.shows_objects() {
+            line(format_args!("{}{suffix}", step.done));
         }
+    }
+}
+
+/// The object of a creation, as it could be applied.
+fn created(change: &Change) -> Option<Value> {
+    let Change::Create { target, object } = change else { return None };
+    let mut metadata = json!({"name": target.name, "namespace": target.namespace});
+    if let (Some(metadata), Some(more)) = (metadata.as_object_mut(), object["metadata"].as_object()) {
+        metadata.extend(more.clone());
+    }
+    let (version, kind) = (target.resource.api_version(), target.resource.kind);
+    Some(json!({"apiVersion": version, "kind": kind, "metadata": metadata, "spec": object["spec"]}))
+}
+
+#[cfg(test)]
+mod tests {
+    use ipam::api::Kind as ObjectKind;
+
+    use super::*;
+
+    fn deletion() -> Step {
+        let target =
+            Target { resource: ObjectKind::Pool.resource(), namespace: "ns".into(), name: "p".into() };
+        Step::new('-', "ippool.ipam.metal3.io/p", "deleted", Change::Delete { target, uid: Some("u".into()) })
+    }
+
+    #[test]
+    fn a_mend_that_a_controller_made_first_is_no_failure_and_a_refusal_is_one() {
+        let failed = |message: &str| Reply::GuardFailed { message: message.into() };
+        assert!(matches!(deletion().or_overtaken().read(Reply::NotFound), Ok(Done::Overtaken)));
+        assert!(matches!(deletion().or_overtaken().read(failed("the UID differs")), Ok(Done::Overtaken)));
+        assert!(deletion().or_overtaken().read(failed("IPPool \"p\" is invalid: spec: no")).is_err());
+        assert!(deletion().read(Reply::NotFound).is_err());
+    }
+
+    #[test]
+    fn what_rbac_refuses_is_named_with_its_subresource() {
+        let Change::Delete { target, .. } = deletion().change else { panic!("it is a deletion") };
+        let change = Change::Patch { target, subresource: Some("status"), ops: Vec::new() };
+        let step = Step::new('~', "ippool.ipam.metal3.io/p", "indexed", change);
+        let refused = step
+            .read(Reply::Refused { code: 403, message: "forbidden".into() })
+            .err()
+            .map(|error| error.report());
+        assert_eq!(
+            refused.as_deref(),
+            Some(
+                "error: cannot write ippool.ipam.metal3.io/p\n  because: forbidden\nhint: your account needs the verb `patch` on \
+                 `ippools.ipam.metal3.io/status` in namespace ns\n"
+            )
+        );
     }
 }

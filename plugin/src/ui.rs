@@ -1,11 +1,14 @@
 //! Talking with a person: stderr, prompts, and how to stay silent.
 
+use std::cell::RefCell;
 use std::io::IsTerminal;
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use console::Term;
 use dialoguer::theme::{ColorfulTheme, SimpleTheme, Theme};
 use dialoguer::{Confirm, FuzzySelect, Input};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::error::{Error, Kind};
 
@@ -20,8 +23,11 @@ pub struct Ui {
     #[arg(long, global = true)]
     no_input: bool,
     /// When to use colour
-    #[arg(long, global = true, value_enum, value_name = "WHEN", default_value_t = Color::Auto, hide_possible_values = false)]
+    #[arg(long, global = true, value_enum, value_name = "WHEN", default_value_t = Color::Auto)]
     color: Color,
+    /// What was answered, as words of a command line.
+    #[arg(skip)]
+    answers: RefCell<Vec<String>>,
 }
 
 /// When to use colour.
@@ -38,11 +44,13 @@ enum Color {
 impl Ui {
     /// Makes the choice of colour hold for everything that is printed.
     pub fn set_up(&self) {
-        match self.color {
-            Color::Auto => {}
-            Color::Always => console::set_colors_enabled_stderr(true),
-            Color::Never => console::set_colors_enabled_stderr(false),
-        }
+        let on = match self.color {
+            Color::Auto => return,
+            Color::Always => true,
+            Color::Never => false,
+        };
+        console::set_colors_enabled(on);
+        console::set_colors_enabled_stderr(on);
     }
 
     /// Says something on stderr.
@@ -53,18 +61,72 @@ impl Ui {
     }
 
     /// Whoever is there to be asked.
-    pub fn person(&self) -> Option<Person> {
+    pub fn person(&self) -> Option<Person<'_>> {
         let there = !self.no_input && std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
-        there.then(|| Person { theme: theme() })
+        there.then(|| Person { ui: self, theme: theme() })
+    }
+
+    /// The command line that does the same with nothing to be asked; none where nothing was asked.
+    pub fn same_by_flags(&self) -> Option<String> {
+        let answers = self.answers.borrow();
+        if answers.is_empty() {
+            return None;
+        }
+        let given = std::env::args().skip(1);
+        let words: Vec<String> = given.chain(answers.iter().cloned()).map(|word| quoted(&word)).collect();
+        Some(format!("the same by flags: kubectl ipam {}", words.join(" ")))
+    }
+
+    /// A bar for `total` steps; drawn on a terminal only, and not for a single one.
+    pub fn progress(&self, total: usize) -> Progress {
+        let drawn = !self.quiet && total > 1 && std::io::stderr().is_terminal();
+        let target = if drawn { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        let bar = ProgressBar::with_draw_target(Some(total as u64), target);
+        let style = ProgressStyle::with_template("{bar:24} {pos}/{len} {elapsed} {wide_msg}");
+        if let Ok(style) = style {
+            bar.set_style(style.progress_chars("=> "));
+        }
+        if drawn {
+            bar.enable_steady_tick(Duration::from_millis(200));
+        }
+        Progress(bar)
+    }
+}
+
+/// How far something has come.
+pub struct Progress(ProgressBar);
+
+impl Progress {
+    /// One more is done; `tell` may print.
+    pub fn step(&self, tell: impl FnOnce()) {
+        self.0.suspend(tell);
+        self.0.inc(1);
+    }
+
+    /// Says on what it waits.
+    pub fn waits_for(&self, what: &str) {
+        self.0.set_message(what.to_owned());
+    }
+
+    /// Whether it is drawn at all.
+    pub fn is_drawn(&self) -> bool {
+        !self.0.is_hidden()
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
     }
 }
 
 /// Somebody at a terminal. Only who has one can ask.
-pub struct Person {
+pub struct Person<'a> {
+    ui: &'a Ui,
     theme: Box<dyn Theme>,
 }
 
-impl Person {
+impl Person<'_> {
     /// Asks for a text; `check` says what is wrong with one.
     pub fn ask(
         &self,
@@ -93,10 +155,33 @@ impl Person {
         let question = Confirm::with_theme(&*self.theme).with_prompt(what).default(default);
         question.interact().map_err(|error| not_asked(what, error))
     }
+
+    /// Notes how the answer would have been given on the command line.
+    pub fn note<S: Into<String>>(&self, words: impl IntoIterator<Item = S>) {
+        self.ui.answers.borrow_mut().extend(words.into_iter().map(Into::into));
+    }
+
+    /// Asks for one of the names that there are, and notes it.
+    pub fn choose_name(&self, what: &str, flag: Option<&str>, names: Vec<String>) -> Result<String, Error> {
+        let chosen = self.choose(what, &names)?;
+        let name = names.into_iter().nth(chosen).unwrap_or_default();
+        self.note(flag.map(str::to_owned).into_iter().chain([name.clone()]));
+        Ok(name)
+    }
 }
 
 fn theme() -> Box<dyn Theme> {
     if console::colors_enabled_stderr() { Box::new(ColorfulTheme::default()) } else { Box::new(SimpleTheme) }
+}
+
+/// A word as a shell reads it back.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@%+".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.split('\'').collect::<Vec<_>>().join("'\\''"))
+    }
 }
 
 fn not_asked(what: &str, error: dialoguer::Error) -> Error {
@@ -112,4 +197,22 @@ fn not_asked(what: &str, error: dialoguer::Error) -> Error {
 pub fn missing(flags: &[&str]) -> Error {
     Error::new(Kind::Usage, format!("missing: {}", flags.join(", ")))
         .hint("on a terminal, and without --no-input, they are asked for")
+}
+
+/// A name is needed, whatever it is.
+pub fn not_empty(text: &str) -> Result<(), String> {
+    if text.is_empty() { Err("a name is needed".into()) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_quoted_where_a_shell_would_change_them() {
+        assert_eq!(quoted("10.0.0.0/24"), "10.0.0.0/24");
+        assert_eq!(quoted("a b"), "'a b'");
+        assert_eq!(quoted("it's"), "'it'\\''s'");
+        assert_eq!(quoted(""), "''");
+    }
 }

@@ -1,17 +1,19 @@
 //! Waiting for what the controller does.
 
-use std::fmt::Debug;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use clap::Args;
 use futures::TryStreamExt;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-use kube::Api;
+use ipam::api::Kind as ObjectKind;
+use kube::api::{ApiResource, DynamicObject};
 use kube::runtime::{WatchStreamExt, watcher};
-use serde::de::DeserializeOwned;
+use kube::{Api, ResourceExt};
 
+use crate::cluster::{Cluster, not_installed};
 use crate::error::{Error, Kind};
-use crate::ui::Ui;
+use crate::ui::{Progress, Ui};
+use crate::world::Raw;
 
 /// Flags of every command that waits.
 #[derive(Args, Clone, Debug)]
@@ -24,15 +26,31 @@ pub struct Waiting {
     timeout: Duration,
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
-    let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
-    let number: u64 = number.parse().map_err(|_| "not a duration such as 60s or 5m".to_owned())?;
-    match unit {
-        "s" | "" => Ok(Duration::from_secs(number)),
-        "m" => Ok(Duration::from_mins(number)),
-        "h" => Ok(Duration::from_hours(number)),
-        _ => Err("not a duration such as 60s or 5m".to_owned()),
+/// Reads a time span as kubectl does: `60s`, `5m`, `1h`, `1m30s`, `250ms`, or a bare number of seconds.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || "not a duration such as 60s or 5m".to_owned();
+    let (mut rest, mut total) = (text, Duration::ZERO);
+    if rest.is_empty() {
+        return Err(wrong());
     }
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+        let number: u64 = rest[..digits].parse().map_err(|_| wrong())?;
+        let unit = &rest[digits..];
+        let letters = unit.find(|c: char| c.is_ascii_digit()).unwrap_or(unit.len());
+        let scale = match &unit[..letters] {
+            "ms" => Duration::from_millis(1),
+            "s" | "" => Duration::from_secs(1),
+            "m" => Duration::from_mins(1),
+            "h" => Duration::from_hours(1),
+            _ => return Err(wrong()),
+        };
+        let part =
+            u32::try_from(number).ok().and_then(|number| scale.checked_mul(number)).ok_or_else(wrong)?;
+        total = total.checked_add(part).ok_or_else(wrong)?;
+        rest = &unit[letters..];
+    }
+    Ok(total)
 }
 
 /// What a look at an object says.
@@ -43,78 +61,184 @@ pub enum Look<T> {
     NotYet(Option<String>),
 }
 
+/// The objects that are waited for, what becomes of each, and how that is told.
+pub struct Awaited<'a> {
+    pub kind: ObjectKind,
+    pub names: &'a [String],
+    /// What is waited for, by an object's name.
+    pub what: &'a dyn Fn(&str) -> String,
+}
+
 impl Waiting {
     /// Whether to wait at all.
     pub fn wanted(&self) -> bool {
         self.wait
     }
 
-    /// Watches one object until `look` is satisfied. While it is not, what it says is told on stderr when it changes.
-    pub async fn until<K, T>(
+    /// Watches objects until `look` is satisfied with each, and hands what it found to `done`. While it is not, what
+    /// it says is told on stderr when it changes.
+    pub async fn until_each<T>(
         &self,
-        api: Api<K>,
-        name: &str,
-        what: &str,
+        cluster: &Cluster,
+        awaited: &Awaited<'_>,
         ui: &Ui,
-        look: impl Fn(Option<&K>) -> Look<T>,
-    ) -> Result<T, Error>
-    where
-        K: kube::Resource + Clone + DeserializeOwned + Debug + Send + 'static,
-    {
-        let mut said = None;
-        let waiting = async {
-            let named = watcher::Config::default().fields(&format!("metadata.name={name}"));
-            let mut views = std::pin::pin!(watcher(api, named).default_backoff());
-            let mut present = false;
-            loop {
-                let event = views.try_next().await.map_err(|error| failed(what, &error))?;
-                let found = match event {
-                    Some(watcher::Event::Apply(view) | watcher::Event::InitApply(view)) => {
-                        present = true;
-                        look(Some(&view))
-                    }
-                    Some(watcher::Event::Delete(_)) => look(None),
-                    Some(watcher::Event::InitDone) if !present => look(None),
-                    Some(watcher::Event::Init) => {
-                        present = false;
-                        continue;
-                    }
-                    Some(watcher::Event::InitDone) | None => continue,
-                };
-                match found {
-                    Look::Done(found) => return Ok(found),
-                    Look::NotYet(why) => tell(ui, &mut said, what, why),
+        look: impl Fn(&str, Option<&Raw>) -> Look<T>,
+        mut done: impl FnMut(&str, T),
+    ) -> Result<(), Error> {
+        let mut pending: BTreeMap<String, Option<String>> =
+            awaited.names.iter().map(|name| (name.clone(), None)).collect();
+        if pending.is_empty() {
+            return Ok(());
+        }
+        let progress = ui.progress(pending.len());
+        let waiting = watched(cluster, awaited, &mut pending, |pending, name, object| {
+            let Some(said) = pending.get_mut(name) else { return };
+            match look(name, object) {
+                Look::Done(found) => {
+                    pending.remove(name);
+                    progress.step(|| done(name, found));
+                    let next = pending.iter().find_map(|(name, why)| Some((name, why.as_ref()?)));
+                    let next =
+                        next.map(|(name, why)| format!("waiting until {}: {why}", (awaited.what)(name)));
+                    progress.waits_for(&next.unwrap_or_default());
                 }
+                Look::NotYet(why) => tell(ui, &progress, said, &(awaited.what)(name), why),
             }
-        };
+        });
         if self.timeout.is_zero() {
             return waiting.await;
         }
-        if let Ok(result) = tokio::time::timeout(self.timeout, waiting).await {
-            return result;
+        match tokio::time::timeout(self.timeout, waiting).await {
+            Ok(result) => result,
+            Err(_) => Err(self.timed_out(awaited, &pending)),
         }
-        let why = said.unwrap_or_else(|| "the controller has said nothing about it".into());
-        Err(Error::new(Kind::TimedOut, format!("not within {:?}: {what}", self.timeout))
-            .caused_by(why)
-            .hint("--timeout 0 waits for ever; what was written stays"))
+    }
+
+    /// The same for one object.
+    pub async fn until<T>(
+        &self,
+        cluster: &Cluster,
+        kind: ObjectKind,
+        name: &str,
+        what: &str,
+        ui: &Ui,
+        look: impl Fn(Option<&Raw>) -> Look<T>,
+    ) -> Result<T, Error> {
+        let mut found = None;
+        let names = [name.to_owned()];
+        let awaited = Awaited { kind, names: &names, what: &|_| what.to_owned() };
+        let keep = |_: &str, value| found = Some(value);
+        self.until_each(cluster, &awaited, ui, |_, object| look(object), keep).await?;
+        found.ok_or_else(|| Error::new(Kind::Failed, format!("cannot see whether {what}")))
+    }
+
+    fn timed_out(&self, awaited: &Awaited<'_>, pending: &BTreeMap<String, Option<String>>) -> Error {
+        const SHOWN: usize = 5;
+        let silent = || "the controller has said nothing about it".to_owned();
+        let reason = |why: &Option<String>| why.clone().unwrap_or_else(silent);
+        let mut lines: Vec<String> = match pending.iter().next() {
+            Some((_, why)) if awaited.names.len() == 1 => vec![reason(why)],
+            _ => pending.iter().take(SHOWN).map(|(name, why)| format!("{name}: {}", reason(why))).collect(),
+        };
+        if pending.len() > SHOWN {
+            lines.push(format!("and {} more", pending.len() - SHOWN));
+        }
+        let first = pending.keys().next().map(|name| (awaited.what)(name)).unwrap_or_default();
+        let what =
+            if pending.len() > 1 { format!("{first}, and {} others", pending.len() - 1) } else { first };
+        let silent = pending.values().all(Option::is_none);
+        Error::new(Kind::TimedOut, format!("not within {:?}: {what}", self.timeout))
+            .caused_by(lines.join("\n           "))
+            .maybe_hint(silent.then_some("`kubectl ipam version` shows whether a controller runs"))
+            .hint("--timeout 0 waits for ever; what was written stays")
     }
 }
 
+/// Hands each view of the awaited objects to `see`, until none is pending.
+async fn watched(
+    cluster: &Cluster,
+    awaited: &Awaited<'_>,
+    pending: &mut BTreeMap<String, Option<String>>,
+    mut see: impl FnMut(&mut BTreeMap<String, Option<String>>, &str, Option<&Raw>),
+) -> Result<(), Error> {
+    let resource = cluster.resource(awaited.kind).await?.ok_or_else(|| not_installed(awaited.kind))?;
+    let resource = ApiResource {
+        api_version: resource.api_version(),
+        group: resource.group.to_owned(),
+        version: resource.version.into_owned(),
+        kind: resource.kind.to_owned(),
+        plural: resource.plural.to_owned(),
+    };
+    let api: Api<DynamicObject> = Api::namespaced_with(cluster.client.clone(), &cluster.namespace, &resource);
+    let config = match awaited.names {
+        [name] => watcher::Config::default().fields(&format!("metadata.name={name}")),
+        _ => watcher::Config::default(),
+    };
+    let mut views = std::pin::pin!(watcher(api, config).default_backoff());
+    let mut present = std::collections::BTreeSet::new();
+    while !pending.is_empty() {
+        let failed = |error: watcher::Error| {
+            let name = awaited.names.first().map(|name| (awaited.what)(name)).unwrap_or_default();
+            Error::new(Kind::Failed, format!("cannot see whether {name}")).caused_by(error.to_string())
+        };
+        match views.try_next().await.map_err(failed)? {
+            Some(watcher::Event::Apply(object) | watcher::Event::InitApply(object)) => {
+                let name = object.name_any();
+                present.insert(name.clone());
+                see(pending, &name, read(&object).as_ref());
+            }
+            Some(watcher::Event::Delete(object)) => see(pending, &object.name_any(), None),
+            Some(watcher::Event::Init) => present.clear(),
+            Some(watcher::Event::InitDone) => {
+                let absent: Vec<String> =
+                    pending.keys().filter(|name| !present.contains(*name)).cloned().collect();
+                for name in &absent {
+                    see(pending, name, None);
+                }
+            }
+            None => {}
+        }
+    }
+    Ok(())
+}
+
+fn read(object: &DynamicObject) -> Option<Raw> {
+    serde_json::to_value(object).and_then(serde_json::from_value).ok()
+}
+
 /// Says why it is not yet so, once for each reason.
-fn tell(ui: &Ui, said: &mut Option<String>, what: &str, why: Option<String>) {
+fn tell(ui: &Ui, progress: &Progress, said: &mut Option<String>, what: &str, why: Option<String>) {
     if let Some(why) = why
         && said.as_ref() != Some(&why)
     {
-        ui.say(&format!("waiting until {what}: {why}"));
+        if progress.is_drawn() {
+            progress.waits_for(&format!("waiting until {what}: {why}"));
+        } else {
+            ui.say(&format!("waiting until {what}: {why}"));
+        }
         *said = Some(why);
     }
 }
 
-fn failed(what: &str, error: &watcher::Error) -> Error {
-    Error::new(Kind::Failed, format!("cannot see whether {what}")).caused_by(error.to_string())
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// The `Ready` condition, if there is one.
-pub fn ready(conditions: &[Condition]) -> Option<&Condition> {
-    conditions.iter().find(|condition| condition.type_ == "Ready")
+    #[test]
+    fn durations_read_as_in_kubectl() {
+        for (text, millis) in [
+            ("0", 0),
+            ("10", 10_000),
+            ("10s", 10_000),
+            ("5m", 300_000),
+            ("1h", 3_600_000),
+            ("1m30s", 90_000),
+            ("250ms", 250),
+        ] {
+            assert_eq!(duration(text), Ok(Duration::from_millis(millis)), "{text}");
+        }
+        for text in ["", "soon", "s", "1d", "-1s", "99999999999h"] {
+            assert!(duration(text).is_err(), "{text}");
+        }
+    }
 }

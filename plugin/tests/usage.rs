@@ -4,10 +4,67 @@
 
 use assert_cmd::Command;
 
+/// The verbs, in the order of the help.
+fn verbs() -> Vec<String> {
+    let help = run(&["--help"]).1;
+    let of = help.split("Commands:\n").nth(1).unwrap().split("\n\n").next().unwrap().to_owned();
+    let names = of.lines().filter(|line| line.starts_with("  ") && !line.starts_with("   "));
+    names
+        .map(|line| line.split_whitespace().next().unwrap().to_owned())
+        .filter(|name| name != "help")
+        .collect()
+}
+
+/// The help of everything, as one document. What all verbs have is said once.
+fn reference() -> String {
+    let shared = ["Connection Options:", "Output Options:"];
+    let sections =
+        |help: String| -> Vec<String> { help.split("\n\n").map(|part| part.trim_end().to_owned()).collect() };
+    let mut parts = vec![String::from(
+        "# `kubectl ipam`: the command line\n\nThis file is written by a test from the help of the program: \
+         `UPDATE_DOCS=1 cargo test -p kubectl-ipam --test usage`.\n",
+    )];
+    parts.push(format!("\n```text\n{}\n```\n", run(&["--help"]).1.trim_end()));
+    for verb in verbs() {
+        let (code, help, _) = run(&[&verb, "--help"]);
+        assert_eq!(code, 0, "{verb}");
+        let mut own = Vec::new();
+        let mut skipping = false;
+        for section in sections(help) {
+            // An option's help may have several paragraphs; the next title that stands at the margin ends it.
+            if !section.starts_with(' ') {
+                skipping = shared.iter().any(|title| section.starts_with(title));
+            }
+            if !skipping {
+                own.push(section);
+            }
+        }
+        parts.push(format!("\n## `{verb}`\n\n```text\n{}\n```\n", own.join("\n\n")));
+    }
+    parts.push(format!(
+        "\n## Data\n\nWith `-o json`, `yaml` and `jsonpath`, answers that are no objects of the cluster have `apiVersion: ipam.cli/v1`, \
+         their `kind` and these fields. Numbers of addresses are decimal texts, as they may exceed what JSON holds.\n\n```text\n{}```\n",
+        include_str!("data.txt")
+    ));
+    parts.concat()
+}
+
+#[test]
+fn the_reference_is_the_help_of_every_verb() {
+    let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("docs/cli.md");
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(&file, reference()).unwrap();
+    }
+    let committed = std::fs::read_to_string(&file).unwrap();
+    assert!(committed == reference(), "docs/cli.md is not the help; UPDATE_DOCS=1 writes it anew");
+}
+
 /// Exit code, stdout and stderr.
 fn run(arguments: &[&str]) -> (i32, String, String) {
     let mut command = Command::cargo_bin("kubectl-ipam").unwrap();
-    let output = command.env("KUBECONFIG", "/nowhere/config").args(arguments).output().unwrap();
+    let output =
+        command.env("KUBECONFIG", "/nowhere/config").env("COLUMNS", "100").args(arguments).output().unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
 }
@@ -49,4 +106,20 @@ fn flags_that_do_not_go_together_are_refused() {
         assert_eq!((code, stdout.as_str()), (2, ""), "{arguments:?}: {stderr}");
         assert!(stderr.starts_with("error: "), "{stderr}");
     }
+}
+
+#[test]
+fn whoever_reads_may_stop_at_any_line() {
+    use std::process::{Command, Stdio};
+
+    let program = assert_cmd::cargo::cargo_bin("kubectl-ipam");
+    let mut child = Command::new(program)
+        .args(["completion", "bash"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), String::from_utf8(output.stderr).unwrap().as_str()), (Some(0), ""));
 }

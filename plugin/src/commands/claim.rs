@@ -1,18 +1,22 @@
 //! `claim`
 
+use std::collections::HashMap;
+
 use clap::Args;
-use ipam::api::{Family, IPAddress, IPClaim, IPPool, Kind as ObjectKind, REQUESTED_IP_ANNOTATION};
+use ipam::addr::parse_ip;
+use ipam::api::{Family, Kind as ObjectKind, REQUESTED_IP_ANNOTATION};
 use ipam::apply::Change;
-use kube::ResourceExt;
-use kube::api::ListParams;
 use serde_json::{Value, json};
 
+use super::target::{self, ClaimKind};
 use crate::Globals;
 use crate::cluster::Cluster;
-use crate::error::{Error, Kind, api};
-use crate::plan::{Plan, Writing};
-use crate::ui::{Ui, missing};
-use crate::wait::{Look, Waiting, ready};
+use crate::error::{Error, Kind};
+use crate::output::{line, named, or_none};
+use crate::plan::{Plan, Writing, not_agreed};
+use crate::ui::{Ui, missing, not_empty};
+use crate::wait::{Awaited, Look, Waiting};
+use crate::world::{Address, Claim as Seen, Raw, Scope};
 
 /// Claim addresses of a pool
 ///
@@ -23,13 +27,16 @@ pub struct Claim {
     /// Names of the claims
     name: Vec<String>,
     /// Pool that the addresses are of
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", add = crate::complete::pools())]
     pool: Option<String>,
     /// Address that is wanted; for one claim only
     #[arg(long, value_name = "IP")]
     ip: Option<String>,
+    /// Kind of the claims
+    #[arg(long, value_enum, value_name = "KIND", default_value = "ipclaim")]
+    kind: ClaimKind,
     /// Make this many claims, NAME-1 and so on; for one name only
-    #[arg(long, value_name = "N", conflicts_with = "ip", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", conflicts_with = "ip", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     count: Option<u32>,
     #[command(flatten)]
     writing: Writing,
@@ -43,28 +50,14 @@ impl Claim {
         self.check(ui)?;
         let cluster = globals.connection.open().await?;
         let asked = self.completed(ui, &cluster).await?;
-        let (names, pool) = (asked.names()?, asked.pool.clone().unwrap_or_default());
-        let mut plan = Plan::default();
-        for name in &names {
-            let target = cluster.target(ObjectKind::Claim(Family::Metal3), name);
-            let object = json!({"metadata": asked.metadata(), "spec": {"pool": {"name": pool}}});
-            plan.step(
-                '+',
-                &format!("ipclaim.ipam.metal3.io/{name}"),
-                "created",
-                Change::Create { target, object },
-            );
+        let names = asked.names()?;
+        let plan = asked.plan(&cluster, &names).await?;
+        let Some(written) = plan.carry_out(ui, &cluster, &asked.writing).await? else { return Ok(()) };
+        if asked.waiting.wanted() {
+            asked.wait(ui, &cluster, &names).await
+        } else {
+            asked.writing.print(&written)
         }
-        let written = plan.carry_out(&cluster, &asked.writing).await?;
-        if self.pool.is_none() || self.name.is_empty() {
-            ui.say(&format!("the same by flags: kubectl ipam claim {} --pool {pool}", names.join(" ")));
-        }
-        if written && asked.waiting.wanted() {
-            for name in &names {
-                println!("{}", asked.wait(ui, &cluster, name, &pool).await?);
-            }
-        }
-        Ok(())
     }
 
     /// Refuses what cannot become right by asking.
@@ -76,7 +69,7 @@ impl Claim {
             ));
         }
         if let Some(ip) = &self.ip {
-            ipam::addr::parse_ip(ip).map_err(|error| Error::new(Kind::Usage, format!("--ip: {error}")))?;
+            parse_ip(ip).map_err(|error| Error::new(Kind::Usage, format!("--ip: {error}")))?;
         }
         self.names().map(drop)
     }
@@ -84,32 +77,52 @@ impl Claim {
     /// This command with everything that is needed.
     async fn completed(&self, ui: &Ui, cluster: &Cluster) -> Result<Self, Error> {
         let mut asked = self.clone();
-        let Some(person) = ui.person() else { return Ok(asked) };
+        let Some(person) = ui.person().filter(|_| self.name.is_empty() || self.pool.is_none()) else {
+            return Ok(asked);
+        };
         if self.pool.is_none() {
-            let pools = cluster.objects::<IPPool>().list(&ListParams::default()).await;
-            let pools = pools.map_err(|error| api("list ippools", error))?;
-            let names: Vec<String> = pools.items.iter().map(ResourceExt::name_any).collect();
+            let names = target::pool_names(cluster).await?;
             if names.is_empty() {
-                return Err(Error::new(
-                    Kind::Failed,
-                    format!("there is no pool in namespace {}", cluster.namespace),
-                )
-                .hint("`kubectl ipam create-pool` makes one"));
+                let what = format!("there is no pool in namespace {}", cluster.namespace);
+                return Err(Error::new(Kind::Failed, what).hint("`kubectl ipam create-pool` makes one"));
             }
-            asked.pool = Some(names[person.choose("Pool", &names)?].clone());
+            asked.pool = Some(person.choose_name("Pool", Some("--pool"), names)?);
         }
         if self.name.is_empty() {
-            let needed =
-                |text: &str| if text.is_empty() { Err("a name is needed".to_owned()) } else { Ok(()) };
-            asked.name.push(person.ask("Name of the claim", None, needed)?);
+            let name = person.ask("Name of the claim", None, not_empty)?;
+            person.note([name.clone()]);
+            asked.name.push(name);
         }
-        Ok(asked)
+        let plan = asked.plan(cluster, &asked.names()?).await?;
+        plan.lines().iter().for_each(|line| eprintln!("{line}"));
+        if person.confirm("Create it?", true)? { Ok(asked) } else { Err(not_agreed()) }
+    }
+
+    async fn plan(&self, cluster: &Cluster, names: &[String]) -> Result<Plan, Error> {
+        let kind = ObjectKind::Claim(self.kind.family());
+        let mut plan = Plan::default();
+        for name in names {
+            let target = cluster.target(kind, &cluster.namespace, name).await?;
+            let object = json!({"metadata": self.metadata(), "spec": self.spec()});
+            plan.step('+', &named(kind, name), "created", Change::Create { target, object });
+        }
+        Ok(plan)
     }
 
     fn metadata(&self) -> Value {
         match &self.ip {
             Some(ip) => json!({"annotations": {REQUESTED_IP_ANNOTATION: ip}}),
             None => json!({}),
+        }
+    }
+
+    fn spec(&self) -> Value {
+        let pool = self.pool.as_deref().unwrap_or_default();
+        match self.kind.family() {
+            Family::Metal3 => json!({"pool": {"name": pool}}),
+            Family::Capi => {
+                json!({"poolRef": {"apiGroup": ipam::api::GROUP, "kind": "IPPool", "name": pool}})
+            }
         }
     }
 
@@ -124,25 +137,105 @@ impl Claim {
         }
     }
 
-    /// The line that a claim is answered with, once it has its address.
-    async fn wait(&self, ui: &Ui, cluster: &Cluster, name: &str, pool: &str) -> Result<String, Error> {
-        let what = format!("claim {name} of pool {pool} has its address");
-        let look = |claim: Option<&IPClaim>| {
-            let Some(status) = claim.and_then(|claim| claim.status.as_ref()) else {
-                return Look::NotYet(None);
+    /// Follows the claims until each has its address, and answers with a line each, or with the claims themselves.
+    async fn wait(&self, ui: &Ui, cluster: &Cluster, names: &[String]) -> Result<(), Error> {
+        let (family, pool) = (self.kind.family(), self.pool.as_deref().unwrap_or_default());
+        let what = |name: &str| format!("claim {name} of pool {pool} has its address");
+        let awaited = Awaited { kind: ObjectKind::Claim(family), names, what: &what };
+        let look = |_: &str, claim: Option<&Raw>| {
+            let Some(claim) = claim.and_then(|raw| Seen::read(family, raw.clone())) else {
+                return Look::NotYet(Some("the claim is gone".into()));
             };
-            let ready = ready(&status.conditions);
-            let object = status.address.as_ref().and_then(|address| address.name.clone());
-            if let Some(object) = object.filter(|_| ready.is_none_or(|ready| ready.status == "True")) {
-                return Look::Done(object);
+            match claim.bound() {
+                Some(address) => Look::Done(address.to_owned()),
+                None => Look::NotYet(claim.why().map(str::to_owned)),
             }
-            let message = ready.map(|ready| ready.message.clone());
-            Look::NotYet(message.or_else(|| status.error_message.clone()))
         };
-        let object = self.waiting.until(cluster.objects::<IPClaim>(), name, &what, ui, look).await?;
-        let address = cluster.objects::<IPAddress>().get(&object).await;
-        let spec = address.map_err(|error| api(&format!("read IPAddress {object}"), error))?.spec;
-        let prefix = spec.prefix.map(|prefix| format!("/{prefix}")).unwrap_or_default();
-        Ok(format!("{name}   {}{prefix}   {}", spec.address, spec.gateway.as_deref().unwrap_or("<none>")))
+        let mut bound = Vec::new();
+        let done = |name: &str, object| bound.push((name.to_owned(), object));
+        let waited = self.waiting.until_each(cluster, &awaited, ui, look, done).await;
+        // What has its address is told even where another claim has none.
+        bound.sort_by_key(|(name, _)| names.iter().position(|other| other == name));
+        self.tell(cluster, &bound).await?;
+        waited.map_err(|error| {
+            error.hint(format!("`kubectl ipam explain {}` says more", missing_one(names, &bound)))
+        })
+    }
+
+    async fn tell(&self, cluster: &Cluster, bound: &[(String, String)]) -> Result<(), Error> {
+        let family = self.kind.family();
+        if self.writing.shows_objects() {
+            let mut claims = Vec::new();
+            for (name, _) in bound {
+                claims.extend(cluster.find::<Value>(ObjectKind::Claim(family), name).await?);
+            }
+            return self.writing.print(&claims);
+        }
+        let addresses = addresses(cluster, family, bound).await?;
+        for (name, object) in bound {
+            let Some(address) = addresses.get(object) else {
+                return Err(Error::new(Kind::Failed, format!("IPAddress {object} of claim {name} is gone")));
+            };
+            let prefix = address.prefix.map(|prefix| format!("/{prefix}")).unwrap_or_default();
+            line(format_args!("{name}   {}{prefix}   {}", address.text, or_none(address.gateway.as_ref())));
+        }
+        Ok(())
+    }
+}
+
+/// The address objects of the claims: one by one, or from the list where that is less work.
+async fn addresses(
+    cluster: &Cluster,
+    family: Family,
+    bound: &[(String, String)],
+) -> Result<HashMap<String, Address>, Error> {
+    const FEW: usize = 20;
+    let mut found = HashMap::new();
+    if bound.len() > FEW {
+        let scope = Scope::of(&cluster.namespace);
+        let add = |address: Address| drop(found.insert(address.meta.name.clone(), address));
+        cluster.addresses(family, &scope, add).await?;
+        return Ok(found);
+    }
+    for (_, object) in bound {
+        let raw: Option<Raw> = cluster.find(ObjectKind::Address(family), object).await?;
+        found.extend(raw.and_then(|raw| Address::read(family, raw)).map(|address| (object.clone(), address)));
+    }
+    Ok(found)
+}
+
+fn missing_one<'a>(names: &'a [String], bound: &[(String, String)]) -> &'a str {
+    names.iter().find(|name| !bound.iter().any(|(other, _)| other == *name)).map_or("", String::as_str)
+}
+
+#[cfg(test)]
+mod tests {
+    use ipam::api::IPClaim;
+
+    use super::*;
+
+    #[test]
+    fn what_is_created_is_a_claim() {
+        let claim = Claim {
+            name: vec!["c".into()],
+            pool: Some("p".into()),
+            ip: Some("10.0.0.1".into()),
+            kind: ClaimKind::Ipclaim,
+            count: None,
+            writing: parse::<Writing>(),
+            waiting: parse::<Waiting>(),
+        };
+        let object = json!({
+            "apiVersion": "ipam.metal3.io/v1alpha1", "kind": "IPClaim",
+            "metadata": claim.metadata(), "spec": claim.spec(),
+        });
+        let object: IPClaim = serde_json::from_value(object).unwrap();
+        assert_eq!(object.spec.pool.name.as_deref(), Some("p"));
+        assert_eq!(Claim { count: Some(2), ip: None, ..claim }.names().unwrap(), ["c-1", "c-2"]);
+    }
+
+    fn parse<T: Args>() -> T {
+        let command = T::augment_args(clap::Command::new("x"));
+        T::from_arg_matches(&command.get_matches_from(["x"])).unwrap()
     }
 }

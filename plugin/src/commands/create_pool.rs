@@ -1,20 +1,19 @@
 //! `create-pool`
 
 use clap::Args;
-use ipam::addr::{AddressSet, Space};
-use ipam::api::{AllocationStrategy, IPPool, IPPoolSpec, Kind as ObjectKind, PoolEntry, PoolRules};
+use ipam::api::{AllocationStrategy, IPPoolSpec, Kind as ObjectKind, PoolEntry};
 use ipam::apply::Change;
-use kube::ResourceExt;
-use kube::api::ListParams;
 use serde_json::json;
 
+use super::pool_checks::{Others, addresses, extent, ip_or_nothing, valid};
 use crate::Globals;
 use crate::cluster::Cluster;
 use crate::error::{Error, Kind};
-use crate::output::count;
-use crate::plan::{Plan, Writing};
-use crate::ui::{Ui, missing};
-use crate::wait::{Look, Waiting, ready};
+use crate::output::named;
+use crate::plan::{Plan, Writing, not_agreed};
+use crate::ui::{Person, Ui, missing};
+use crate::wait::{Look, Waiting};
+use crate::world::{Raw, Ready, Scope};
 
 /// Create a pool of addresses
 ///
@@ -45,8 +44,8 @@ pub struct CreatePool {
     /// Prefix of the names of the IPAddress objects [default: the pool's name]
     #[arg(long, value_name = "NAME")]
     name_prefix: Option<String>,
-    /// Cluster that the pool belongs to: the pool waits for it
-    #[arg(long, value_name = "NAME")]
+    /// Cluster API Cluster that the pool belongs to: the pool waits for it
+    #[arg(long, value_name = "NAME", help_heading = "Options", add = crate::complete::clusters())]
     cluster: Option<String>,
     /// How an address is chosen
     #[arg(long, value_name = "STRATEGY", value_parser = ["random", "sequential"], default_value = "random")]
@@ -92,84 +91,86 @@ fn entry(text: &str) -> Result<PoolEntry, String> {
 impl CreatePool {
     pub async fn run(&self, globals: &Globals) -> Result<(), Error> {
         let ui = &globals.ui;
-        let asked = self.completed(ui)?;
+        let complete = self.is_complete(ui)?;
+        if complete {
+            // What is wrong in itself is said before any cluster is asked.
+            valid(&self.spec(self.name.as_deref().unwrap_or_default())?)?;
+        }
+        let cluster = globals.connection.open().await?;
+        let others = Others::read(&cluster).await;
+        let asked = if complete { self.clone() } else { self.completed(ui, &cluster, &others).await? };
         let name = asked.name.clone().unwrap_or_default();
         let spec = asked.spec(&name)?;
         let (rules, space) = valid(&spec)?;
-        ui.say(&extent(&space));
-        let cluster = globals.connection.open().await?;
-        asked.warn_of_overlap(ui, &cluster, &name, &rules).await;
-        let person = ui.person().filter(|_| asked.differs(self));
-        if let Some(person) = &person
-            && !person.confirm("Create the pool?", true)?
-        {
-            return Err(Error::new(Kind::Failed, "not done: nothing was written"));
+        if complete {
+            ui.say(&extent(&space));
+            others.overlaps(&name, &rules).iter().for_each(|warning| ui.say(warning));
         }
-        let target = cluster.target(ObjectKind::Pool, &name);
         let mut plan = Plan::default();
-        let object = format!("ippool.ipam.metal3.io/{name}");
-        plan.step('+', &object, "created", Change::Create { target, object: json!({ "spec": spec }) });
-        let written = plan.carry_out(&cluster, &asked.writing).await?;
-        if person.is_some() {
-            ui.say(&format!("the same by flags: {}", asked.command_line(&name)));
+        let target = cluster.target(ObjectKind::Pool, &cluster.namespace, &name).await?;
+        let change = Change::Create { target, object: json!({ "spec": spec }) };
+        plan.step('+', &named(ObjectKind::Pool, &name), "created", change);
+        if !complete {
+            agree(ui, &plan)?;
         }
-        if written && asked.waiting.wanted() { asked.wait(ui, &cluster, &name).await } else { Ok(()) }
+        let Some(written) = plan.carry_out(ui, &cluster, &asked.writing).await? else { return Ok(()) };
+        if asked.waiting.wanted() {
+            asked.wait(ui, &cluster, &name).await
+        } else {
+            asked.writing.print(&written)
+        }
     }
 
-    /// This command with everything that is needed: what is missing is asked for, or named.
-    fn completed(&self, ui: &Ui) -> Result<Self, Error> {
-        let no_name = self.name.is_none();
+    /// Whether nothing is missing. It is an error where nobody can be asked for what is.
+    fn is_complete(&self, ui: &Ui) -> Result<bool, Error> {
         let no_addresses = self.subnet.is_empty() && self.range.is_empty() && self.entry.is_empty();
+        let flags = [(self.name.is_none(), "NAME"), (no_addresses, "--subnet CIDR or --range FIRST-LAST")];
+        let flags: Vec<&str> = flags.into_iter().filter(|(is, _)| *is).map(|(_, flag)| flag).collect();
+        if !flags.is_empty() && ui.person().is_none() {
+            return Err(missing(&flags));
+        }
+        Ok(flags.is_empty())
+    }
+
+    /// This command with everything that is needed, asked for; how large the pool gets and what it overlaps with is
+    /// said as soon as its addresses are known.
+    async fn completed(&self, ui: &Ui, cluster: &Cluster, others: &Others) -> Result<Self, Error> {
         let mut asked = self.clone();
-        if !no_name && !no_addresses {
-            return Ok(asked);
+        let Some(person) = ui.person() else { return Ok(asked) };
+        if self.name.is_none() {
+            let name = person.ask("Name of the pool", None, |text| others.is_new(text))?;
+            person.note([name.clone()]);
+            asked.name = Some(name);
         }
-        let Some(person) = ui.person() else {
-            let flags = [(no_name, "NAME"), (no_addresses, "--subnet CIDR or --range FIRST-LAST")];
-            let flags = flags.into_iter().filter(|(is, _)| *is).map(|(_, flag)| flag);
-            return Err(missing(&flags.collect::<Vec<_>>()));
-        };
-        if no_name {
-            asked.name = Some(person.ask("Name of the pool", None, not_empty)?);
+        if self.subnet.is_empty() && self.range.is_empty() && self.entry.is_empty() {
+            let text = person.ask("Addresses (10.0.0.0/24 or FIRST-LAST)", None, addresses)?;
+            let (flag, list) = if text.contains('/') {
+                ("--subnet", &mut asked.subnet)
+            } else {
+                ("--range", &mut asked.range)
+            };
+            person.note([flag, &text]);
+            list.push(text);
         }
-        if no_addresses {
-            let text =
-                person.ask("Addresses: a subnet such as 10.0.0.0/24, or first-last", None, addresses)?;
-            if text.contains('/') { asked.subnet.push(text) } else { asked.range.push(text) }
-        }
-        if self.gateway.is_none() {
-            let gateway = person.ask("Gateway (empty for none)", Some(""), ip_or_nothing)?;
-            asked.gateway = Some(gateway).filter(|text| !text.is_empty());
-        }
-        if self.cluster.is_none() {
-            let cluster =
-                person.ask("Cluster that the pool belongs to (empty for none)", Some(""), |_| Ok(()))?;
-            asked.cluster = Some(cluster).filter(|text| !text.is_empty());
-        }
+        let name = asked.name.clone().unwrap_or_default();
+        let (rules, space) = valid(&asked.spec(&name)?)?;
+        ui.say(&extent(&space));
+        others.overlaps(&name, &rules).iter().for_each(|warning| ui.say(warning));
+        asked.ask_for_the_rest(&person, cluster).await?;
         Ok(asked)
     }
 
-    fn differs(&self, other: &Self) -> bool {
-        self.name != other.name || self.subnet != other.subnet || self.range != other.range
-    }
-
-    /// The command line that does the same with nothing to be asked.
-    fn command_line(&self, name: &str) -> String {
-        let mut words = vec!["kubectl ipam create-pool".to_owned(), name.to_owned()];
-        let mut flag = |flag: &str, value: &str| words.push(format!("--{flag} {value}"));
-        self.subnet.iter().for_each(|value| flag("subnet", value));
-        self.range.iter().for_each(|value| flag("range", value));
-        self.gateway.iter().for_each(|value| flag("gateway", value));
-        self.cluster.iter().for_each(|value| flag("cluster", value));
-        self.dns.iter().for_each(|value| flag("dns", value));
-        self.exclude.iter().for_each(|value| flag("exclude", value));
-        self.preallocate.iter().for_each(|(claim, ip)| flag("preallocate", &format!("{claim}={ip}")));
-        self.name_prefix.iter().for_each(|value| flag("name-prefix", value));
-        self.prefix.iter().for_each(|value| flag("prefix", &value.to_string()));
-        if self.strategy != "random" {
-            flag("strategy", &self.strategy);
+    async fn ask_for_the_rest(&mut self, person: &Person<'_>, cluster: &Cluster) -> Result<(), Error> {
+        if self.gateway.is_none() {
+            let gateway = person.ask("Gateway (empty for none)", Some(""), ip_or_nothing)?;
+            self.gateway = Some(gateway).filter(|text| !text.is_empty());
+            person.note(self.gateway.iter().flat_map(|ip| ["--gateway".to_owned(), ip.clone()]));
         }
-        words.join(" ")
+        if self.cluster.is_none() {
+            self.cluster = ask_for_cluster(person, cluster).await?;
+            person.note(self.cluster.iter().flat_map(|name| ["--cluster".to_owned(), name.clone()]));
+        }
+        Ok(())
     }
 
     fn spec(&self, name: &str) -> Result<IPPoolSpec, Error> {
@@ -200,95 +201,45 @@ impl CreatePool {
         })
     }
 
-    /// Other pools of the namespace that hold some of the same addresses. That they cannot be listed costs the warning
-    /// only.
-    async fn warn_of_overlap(&self, ui: &Ui, cluster: &Cluster, name: &str, rules: &PoolRules) {
-        let Ok(pools) = cluster.objects::<IPPool>().list(&ListParams::default()).await else {
-            ui.say("warning: other pools cannot be listed: an overlap would go unnoticed");
-            return;
-        };
-        let ours: AddressSet = rules.entries.iter().filter_map(|entry| entry.range).collect();
-        for pool in pools.items.iter().filter(|pool| pool.name_any() != name) {
-            let theirs = PoolRules::read(&pool.spec);
-            let mut ranges = theirs.entries.iter().filter_map(|entry| entry.range);
-            if let Some(range) = ranges.find(|range| ours.overlaps(range)) {
-                let other = pool.name_any();
-                ui.say(&format!(
-                    "warning: it overlaps with {range} of pool {other}: an address could be given twice"
-                ));
-            }
-        }
-    }
-
     async fn wait(&self, ui: &Ui, cluster: &Cluster, name: &str) -> Result<(), Error> {
         let what = format!("pool {name} is ready");
-        let look = |pool: Option<&IPPool>| {
-            let conditions =
-                pool.and_then(|pool| pool.status.as_ref()).map(|status| status.conditions.as_slice());
-            let Some(ready) = conditions.and_then(ready) else { return Look::NotYet(None) };
+        let look = |pool: Option<&Raw>| {
+            let Some(ready) = pool.and_then(|pool| Ready::of(&pool.status)) else {
+                return Look::NotYet(None);
+            };
             match ready.reason.as_str() {
-                "Available" | "Exhausted" | "WaitingForCluster" => Look::Done(ready.message.clone()),
-                _ => Look::NotYet(Some(ready.message.clone())),
+                "Available" | "Exhausted" | "WaitingForCluster" => Look::Done(ready.message),
+                _ => Look::NotYet(Some(ready.message)),
             }
         };
-        let message = self.waiting.until(cluster.objects::<IPPool>(), name, &what, ui, look).await?;
+        let message = self.waiting.until(cluster, ObjectKind::Pool, name, &what, ui, look).await?;
         ui.say(&message);
+        if self.writing.shows_objects() {
+            let pool = cluster.find(ObjectKind::Pool, name).await?;
+            self.writing.print(&Vec::from_iter(pool))?;
+        }
         Ok(())
     }
 }
 
-/// The rules of a spec in which nothing is wrong and which holds something.
-fn valid(spec: &IPPoolSpec) -> Result<(PoolRules, Space), Error> {
-    let rules = PoolRules::read(spec);
-    if !rules.violations.is_empty() {
-        let wrong: Vec<String> = rules.violations.iter().map(ToString::to_string).collect();
-        return Err(
-            Error::new(Kind::Usage, "the pool would not be valid").caused_by(wrong.join("\n           "))
-        );
-    }
-    let space = rules.space();
-    if space.capacity() == 0 {
-        return Err(Error::new(Kind::Usage, "the pool would hold no address").hint(
-            "a subnet holds the addresses after the one that is written: --range IP-IP holds just one",
-        ));
-    }
-    Ok((rules, space))
+fn agree(ui: &Ui, plan: &Plan) -> Result<(), Error> {
+    let Some(person) = ui.person() else { return Ok(()) };
+    plan.lines().iter().for_each(|line| eprintln!("{line}"));
+    if person.confirm("Create the pool?", true)? { Ok(()) } else { Err(not_agreed()) }
 }
 
-fn not_empty(text: &str) -> Result<(), String> {
-    if text.is_empty() { Err("a name is needed".into()) } else { Ok(()) }
-}
-
-fn ip_or_nothing(text: &str) -> Result<(), String> {
-    if text.is_empty() {
-        Ok(())
-    } else {
-        ipam::addr::parse_ip(text).map(drop).map_err(|error| error.to_string())
+/// Asks for the Cluster: one of those that there are, or by name where they cannot be seen.
+async fn ask_for_cluster(person: &Person<'_>, cluster: &Cluster) -> Result<Option<String>, Error> {
+    let mut names = Vec::new();
+    let add = |raw: Raw| names.push(raw.metadata.name);
+    let seen = cluster.each(ObjectKind::Cluster, &Scope::of(&cluster.namespace), add).await;
+    if seen.is_err() || names.is_empty() {
+        let name = person.ask("Cluster of the pool (empty for none)", Some(""), |_| Ok(()))?;
+        return Ok(Some(name).filter(|name| !name.is_empty()));
     }
-}
-
-/// The same check that the whole spec gets, on one text.
-fn addresses(text: &str) -> Result<(), String> {
-    let mut entry = PoolEntry::default();
-    match text.split_once('-') {
-        Some((start, end)) => (entry.start, entry.end) = (Some(start.trim().into()), Some(end.trim().into())),
-        None => entry.subnet = Some(text.to_owned()),
-    }
-    let spec = IPPoolSpec { pools: vec![entry], ..IPPoolSpec::default() };
-    let rules = PoolRules::read(&spec);
-    match rules.violations.first() {
-        Some(violation) => Err(violation.detail.clone()),
-        None if rules.space().capacity() == 0 => Err("holds no address".into()),
-        None => Ok(()),
-    }
-}
-
-/// How much a pool holds, and from where to where.
-fn extent(space: &Space) -> String {
-    let ranges = space.entries().iter().filter_map(|entry| entry.range);
-    let shown: Vec<String> = ranges.map(|range| range.to_string()).collect();
-    let plural = if space.capacity() == 1 { "address" } else { "addresses" };
-    format!("{} {plural}: {}", count(space.capacity()), shown.join(", "))
+    names.insert(0, "(none)".to_owned());
+    let chosen = person.choose("Cluster of the pool", &names)?;
+    Ok(names.into_iter().nth(chosen).filter(|_| chosen > 0))
 }
 
 #[cfg(test)]
@@ -306,17 +257,5 @@ mod tests {
             "`from` is none of start, end, subnet, prefix, gateway, dns"
         );
         assert_eq!(entry("prefix=x").unwrap_err(), "prefix `x` is no number");
-    }
-
-    #[test]
-    fn a_text_is_checked_as_it_is_typed() {
-        assert_eq!(addresses("10.0.0.0/24"), Ok(()));
-        assert_eq!(addresses("fd00::1 - fd00::9"), Ok(()));
-        assert!(addresses("10.0.0.0").unwrap_err().starts_with("invalid Subnet"));
-        assert_eq!(
-            addresses("10.0.0.9-10.0.0.1").unwrap_err(),
-            "end IP 10.0.0.1 is before start IP 10.0.0.9"
-        );
-        assert_eq!(addresses("10.0.0.1/32").unwrap_err(), "holds no address");
     }
 }

@@ -1,18 +1,19 @@
 //! `delete-pool`
 
 use clap::Args;
-use ipam::api::{IPClaim, IPPool, Kind as ObjectKind};
+use ipam::api::{IPPool, Kind as ObjectKind};
 use ipam::apply::Change;
 use kube::ResourceExt;
 
-use super::release;
+use super::{release, target};
 use crate::Globals;
 use crate::cluster::Cluster;
 use crate::error::{Error, Kind};
+use crate::output::{line, named};
 use crate::plan::{Consent, Plan, Writing};
-use crate::ui::missing;
-use crate::usage::World;
-use crate::wait::{Look, Waiting};
+use crate::ui::{Ui, missing};
+use crate::wait::{Awaited, Look, Waiting};
+use crate::world::{Claim, Raw, Scope, World};
 
 /// Delete pools that nobody uses
 ///
@@ -20,6 +21,7 @@ use crate::wait::{Look, Waiting};
 #[derive(Args, Debug)]
 pub struct DeletePool {
     /// Names of the pools
+    #[arg(add = crate::complete::pools())]
     name: Vec<String>,
     /// Delete the claims of the pools first
     #[arg(long)]
@@ -34,64 +36,86 @@ pub struct DeletePool {
 
 impl DeletePool {
     pub async fn run(&self, globals: &Globals) -> Result<(), Error> {
-        if self.name.is_empty() {
+        let ui = &globals.ui;
+        if self.name.is_empty() && ui.person().is_none() {
             return Err(missing(&["POOL"]));
         }
         let cluster = globals.connection.open().await?;
-        let world = World::read(&cluster.client, Some(&cluster.namespace)).await?;
-        let mut pools = Vec::new();
-        for name in &self.name {
-            let pool = world.pools.iter().find(|pool| pool.name_any() == *name);
-            let gone = || {
-                Error::new(
-                    Kind::Failed,
-                    format!("there is no pool {name} in namespace {}", cluster.namespace),
-                )
-            };
-            pools.push(pool.ok_or_else(gone)?);
-        }
-        let claims: Vec<IPClaim> = pools.iter().flat_map(|pool| world.claims_of(pool)).cloned().collect();
+        let names = chosen(&self.name, ui, &cluster).await?;
+        let mut world = World::read(&cluster, &Scope::of(&cluster.namespace)).await;
+        let kinds: Vec<ObjectKind> = world.unseen.keys().copied().collect();
+        world.require(&kinds)?;
+        let pools = names.iter().map(|name| world.pool_named(&cluster.namespace, name));
+        let pools: Vec<&IPPool> = pools.collect::<Result<_, _>>()?;
+        let claims: Vec<Claim> = pools.iter().flat_map(|pool| world.claims_of(pool)).cloned().collect();
         if !self.release_claims {
             pools.iter().try_for_each(|pool| unused(&world, pool))?;
         }
-        let mut plan = release::deletion(&cluster, &claims);
+        let mut plan = Plan::default();
+        release::delete_claims(&mut plan, &cluster, &claims).await?;
         for pool in &pools {
-            deletion(&mut plan, &cluster, pool);
+            deletion(&mut plan, &cluster, pool).await?;
         }
-        self.consent.ask(&globals.ui, &plan, &self.writing)?;
-        if plan.carry_out(&cluster, &self.writing).await? && self.waiting.wanted() {
-            release::follow(&globals.ui, &cluster, &claims, &self.waiting).await?;
-            for pool in pools {
-                self.follow(globals, &cluster, pool).await?;
-            }
+        self.consent.ask(ui, &plan, &self.writing)?;
+        let Some(written) = plan.carry_out(ui, &cluster, &self.writing).await? else { return Ok(()) };
+        self.writing.print(&written)?;
+        if self.waiting.wanted() {
+            release::follow(ui, &cluster, &claims, &self.waiting, self.writing.shows_objects()).await?;
+            self.follow(ui, &cluster, &pools).await?;
         }
         Ok(())
     }
 
-    async fn follow(&self, globals: &Globals, cluster: &Cluster, pool: &IPPool) -> Result<(), Error> {
-        let (name, uid) = (pool.name_any(), pool.uid());
-        let look = |pool: Option<&IPPool>| match pool.filter(|pool| pool.uid() == uid) {
-            None => Look::Done(()),
-            Some(pool) => Look::NotYet(Some(format!("held by {}", pool.finalizers().join(", ")))),
+    async fn follow(&self, ui: &Ui, cluster: &Cluster, pools: &[&IPPool]) -> Result<(), Error> {
+        let names: Vec<String> = pools.iter().map(|pool| pool.name_any()).collect();
+        let look = |_: &str, now: Option<&Raw>| {
+            let same = |raw: &&Raw| {
+                pools.iter().any(|pool| pool.uid().as_deref() == Some(raw.metadata.uid.as_str()))
+            };
+            match now.filter(same) {
+                None => Look::Done(()),
+                Some(raw) => Look::NotYet(Some(format!("held by {}", raw.metadata.finalizers.join(", ")))),
+            }
         };
-        let what = format!("pool {name} is gone");
-        self.waiting.until(cluster.objects::<IPPool>(), &name, &what, &globals.ui, look).await?;
-        println!("ippool.ipam.metal3.io/{name} deleted");
-        Ok(())
+        let done = |name: &str, ()| {
+            if !self.writing.shows_objects() {
+                line(format_args!("{} deleted", named(ObjectKind::Pool, name)));
+            }
+        };
+        let what = |name: &str| format!("pool {name} is gone");
+        let awaited = Awaited { kind: ObjectKind::Pool, names: &names, what: &what };
+        self.waiting.until_each(cluster, &awaited, ui, look, done).await
     }
 }
 
-fn deletion(plan: &mut Plan, cluster: &Cluster, pool: &IPPool) {
+/// The names that were given, or the one that is chosen.
+pub async fn chosen(given: &[String], ui: &Ui, cluster: &Cluster) -> Result<Vec<String>, Error> {
+    let Some(person) = ui.person().filter(|_| given.is_empty()) else { return Ok(given.to_vec()) };
+    let names = target::pool_names(cluster).await?;
+    if names.is_empty() {
+        let what = format!("there is no pool in namespace {}", cluster.namespace);
+        return Err(Error::new(Kind::Failed, what).hint("`kubectl ipam create-pool` makes one"));
+    }
+    Ok(vec![person.choose_name("Pool", None, names)?])
+}
+
+async fn deletion(plan: &mut Plan, cluster: &Cluster, pool: &IPPool) -> Result<(), Error> {
     let name = pool.name_any();
-    let change = Change::Delete { target: cluster.target(ObjectKind::Pool, &name), uid: pool.uid() };
-    plan.step('-', &format!("ippool.ipam.metal3.io/{name}"), "deletion asked for", change);
+    let target = cluster.target(ObjectKind::Pool, &cluster.namespace, &name).await?;
+    plan.step(
+        '-',
+        &named(ObjectKind::Pool, &name),
+        "deletion asked for",
+        Change::Delete { target, uid: pool.uid() },
+    );
+    Ok(())
 }
 
 /// Refuses where something is left of a pool, and says what.
 fn unused(world: &World, pool: &IPPool) -> Result<(), Error> {
     const SHOWN: usize = 10;
-    let claims = world.claims_of(pool).map(|claim| format!("claim {}", claim.name_any()));
-    let addresses = world.addresses_of(pool).map(|address| format!("address {}", address.spec.address));
+    let claims = world.claims_of(pool).map(|claim| format!("claim {}", claim.meta.name));
+    let addresses = world.addresses_of(pool).map(|address| format!("address {}", address.text));
     let users: Vec<String> = claims.chain(addresses).collect();
     if users.is_empty() {
         return Ok(());

@@ -1,25 +1,26 @@
 //! `pause` and `resume`
 
 use clap::Args;
-use ipam::api::{Family, IPClaim, IPPool, Kind as ObjectKind, PAUSED_ANNOTATION};
+use ipam::api::{CLUSTER_NAME_LABEL, Family, Kind as ObjectKind, PAUSED_ANNOTATION};
 use ipam::apply::{Change, PatchOp, pointer_token};
-use kube::ResourceExt;
-use kube::core::ObjectMeta;
-use serde_json::json;
+use serde_json::{Value, json};
 
+use super::delete_pool::chosen;
+use super::target::{self, Named};
 use crate::Globals;
 use crate::cluster::Cluster;
-use crate::error::{Error, api};
+use crate::error::Error;
+use crate::output::{line, named, plural};
 use crate::plan::{Plan, Writing};
-use crate::ui::missing;
-use crate::usage::World;
-use crate::wait::{Look, Waiting, ready};
+use crate::ui::{Ui, missing};
+use crate::wait::{Awaited, Look, Waiting};
+use crate::world::{Claim, Meta, Raw, Scope, World, no_such};
 
 /// Pause pools or claims: nothing is allocated or released until they are resumed
 #[derive(Args, Debug)]
 pub struct Pause {
-    /// Names of pools, or claim/NAME
-    name: Vec<String>,
+    #[command(flatten)]
+    about: About,
     #[command(flatten)]
     writing: Writing,
 }
@@ -29,21 +30,51 @@ pub struct Pause {
 /// Waits until the claims that were waiting are served, or say why they are not.
 #[derive(Args, Debug)]
 pub struct Resume {
-    /// Names of pools, or claim/NAME
-    name: Vec<String>,
+    #[command(flatten)]
+    about: About,
     #[command(flatten)]
     writing: Writing,
     #[command(flatten)]
     waiting: Waiting,
 }
 
+/// What is paused or resumed.
+#[derive(Args, Debug)]
+struct About {
+    /// Names of pools, or claim/NAME
+    #[arg(add = crate::complete::pools())]
+    name: Vec<String>,
+    /// All pools of this Cluster API Cluster (the Cluster itself is left alone)
+    #[arg(long, value_name = "NAME", help_heading = "Options", add = crate::complete::clusters())]
+    cluster: Option<String>,
+}
+
+/// One object that is paused or resumed.
+struct Turned {
+    kind: ObjectKind,
+    meta: Meta,
+}
+
+/// What was turned, and the world before.
+struct Turn {
+    cluster: Cluster,
+    turned: Vec<Turned>,
+    before: World,
+}
+
 impl Pause {
     pub async fn run(&self, globals: &Globals) -> Result<(), Error> {
-        let (cluster, _) = turn(globals, &self.name, &self.writing, true).await?;
-        let world = World::read(&cluster.client, Some(&cluster.namespace)).await?;
-        for pool in world.pools.iter().filter(|pool| self.name.contains(&pool.name_any())) {
-            let waiting = world.waiting_for(pool).len();
-            globals.ui.say(&format!("{waiting} claims of pool {} are waiting", pool.name_any()));
+        let ui = &globals.ui;
+        let Some(Turn { cluster, turned, .. }) = turn(ui, globals, &self.about, &self.writing, true).await?
+        else {
+            return Ok(());
+        };
+        let world = World::read(&cluster, &Scope::of(&cluster.namespace)).await;
+        for pool in turned.iter().filter(|turned| turned.kind == ObjectKind::Pool) {
+            let name = &pool.meta.name;
+            let waiting = waiting_claims(&world, &cluster.namespace, name).len();
+            let are = if waiting == 1 { "is" } else { "are" };
+            ui.say(&format!("{} of pool {name} {are} waiting", plural(waiting, "claim")));
         }
         Ok(())
     }
@@ -51,97 +82,169 @@ impl Pause {
 
 impl Resume {
     pub async fn run(&self, globals: &Globals) -> Result<(), Error> {
-        let (cluster, written) = turn(globals, &self.name, &self.writing, false).await?;
-        if !written || !self.waiting.wanted() {
+        let ui = &globals.ui;
+        let Some(Turn { cluster, turned, before }) =
+            turn(ui, globals, &self.about, &self.writing, false).await?
+        else {
+            return Ok(());
+        };
+        if !self.waiting.wanted() {
             return Ok(());
         }
-        let world = World::read(&cluster.client, Some(&cluster.namespace)).await?;
-        for pool in world.pools.iter().filter(|pool| self.name.contains(&pool.name_any())) {
-            for claim in world.waiting_for(pool) {
-                self.follow(globals, &cluster, claim).await?;
+        for family in [Family::Metal3, Family::Capi] {
+            let mut names = Vec::new();
+            for turned in &turned {
+                match turned.kind {
+                    ObjectKind::Pool => {
+                        let of = waiting_claims(&before, &cluster.namespace, &turned.meta.name);
+                        let of =
+                            of.into_iter().filter(|claim| claim.family == family && !claim.meta.paused());
+                        names.extend(of.map(|claim| claim.meta.name.clone()));
+                    }
+                    kind if kind == ObjectKind::Claim(family) => names.push(turned.meta.name.clone()),
+                    _ => {}
+                }
             }
+            self.follow(ui, &cluster, family, &names).await?;
         }
         Ok(())
     }
 
-    /// Waits until a claim is served, or says a reason that is not the pause.
-    async fn follow(&self, globals: &Globals, cluster: &Cluster, claim: &IPClaim) -> Result<(), Error> {
-        let name = claim.name_any();
-        let look = |claim: Option<&IPClaim>| {
-            let Some(status) = claim.map(|claim| claim.status.clone().unwrap_or_default()) else {
+    /// Waits until claims are served, or say a reason that is not the pause.
+    async fn follow(
+        &self,
+        ui: &Ui,
+        cluster: &Cluster,
+        family: Family,
+        names: &[String],
+    ) -> Result<(), Error> {
+        let look = |_: &str, claim: Option<&Raw>| {
+            let Some(claim) = claim.and_then(|raw| Claim::read(family, raw.clone())) else {
                 return Look::Done(None);
             };
-            let ready = ready(&status.conditions);
-            match ready {
-                Some(ready) if ready.status == "True" => Look::Done(None),
-                Some(ready) if ready.reason != "PoolNotReady" => Look::Done(Some(ready.message.clone())),
-                _ if ready.is_none() && status.address.is_some() => Look::Done(None),
-                _ => Look::NotYet(ready.map(|ready| ready.message.clone())),
+            match (&claim.ready, claim.bound()) {
+                (_, Some(_)) => Look::Done(None),
+                (Some(ready), None) if !ready.is && ready.reason != "PoolNotReady" => {
+                    Look::Done(Some(ready.message.clone()))
+                }
+                _ => Look::NotYet(claim.why().map(str::to_owned)),
             }
         };
-        let what = format!("claim {name} is served");
-        let unserved =
-            self.waiting.until(cluster.objects::<IPClaim>(), &name, &what, &globals.ui, look).await?;
-        match unserved {
-            Some(why) => globals.ui.say(&format!("claim {name} is not served: {why}")),
-            None => println!("ipclaim.ipam.metal3.io/{name} served"),
-        }
-        Ok(())
+        let kind = ObjectKind::Claim(family);
+        let done = |name: &str, unserved: Option<String>| match unserved {
+            Some(why) => ui.say(&format!("claim {name} is not served: {why}")),
+            None if self.writing.shows_objects() => {}
+            None => line(format_args!("{} served", named(kind, name))),
+        };
+        let awaited = Awaited { kind, names, what: &|name| format!("claim {name} is served") };
+        self.waiting.until_each(cluster, &awaited, ui, look, done).await
     }
 }
 
+fn waiting_claims<'a>(world: &'a World, namespace: &str, pool: &str) -> Vec<&'a Claim> {
+    let waits = |claim: &&Claim| {
+        claim.meta.namespace == namespace
+            && claim.pool == pool
+            && claim.bound().is_none()
+            && !claim.meta.deleting()
+    };
+    world.claims.iter().filter(waits).collect()
+}
+
+/// Writes what is not as wanted; none where nothing was to be kept.
 async fn turn(
+    ui: &Ui,
     globals: &Globals,
-    names: &[String],
+    about: &About,
     writing: &Writing,
     pause: bool,
-) -> Result<(Cluster, bool), Error> {
-    if names.is_empty() {
-        return Err(missing(&["POOL"]));
+) -> Result<Option<Turn>, Error> {
+    if about.name.is_empty() && about.cluster.is_none() && ui.person().is_none() {
+        return Err(missing(&["POOL or --cluster NAME"]));
     }
     let cluster = globals.connection.open().await?;
+    let turned = about.objects(ui, &cluster).await?;
+    // Seen before the write: afterwards, claims that waited may be served already.
+    let before =
+        if pause { World::default() } else { World::read(&cluster, &Scope::of(&cluster.namespace)).await };
     let mut plan = Plan::default();
-    for name in names {
-        let (kind, name) = match name.split_once('/') {
-            Some(("claim" | "ipclaim", name)) => (ObjectKind::Claim(Family::Metal3), name),
-            _ => (ObjectKind::Pool, name.as_str()),
-        };
-        let meta = meta(&cluster, kind, name).await?;
-        let ops = ops(&meta, pause);
-        let object = format!("{}.ipam.metal3.io/{name}", kind.name().to_lowercase());
+    for Turned { kind, meta } in &turned {
+        let (object, ops) = (named(*kind, &meta.name), ops(meta, pause));
         let done = if pause { "paused" } else { "resumed" };
         if ops.is_empty() {
-            println!("{object} {done} (unchanged)");
+            line(format_args!("{object} {done} (unchanged)"));
             continue;
         }
-        let target = cluster.target(kind, name);
+        let target = cluster.target(*kind, &meta.namespace, &meta.name).await?;
         plan.step('~', &object, done, Change::Patch { target, subresource: None, ops });
     }
-    let written = plan.carry_out(&cluster, writing).await?;
-    Ok((cluster, written))
+    let written = plan.carry_out(ui, &cluster, writing).await?;
+    let Some(written) = written else { return Ok(None) };
+    writing.print(&written)?;
+    Ok(Some(Turn { cluster, turned, before }))
 }
 
-async fn meta(cluster: &Cluster, kind: ObjectKind, name: &str) -> Result<ObjectMeta, Error> {
-    let meta = match kind {
-        ObjectKind::Pool => cluster.objects::<IPPool>().get(name).await.map(|pool| pool.metadata),
-        _ => cluster.objects::<IPClaim>().get(name).await.map(|claim| claim.metadata),
+impl About {
+    async fn objects(&self, ui: &Ui, cluster: &Cluster) -> Result<Vec<Turned>, Error> {
+        let (mut found, names) = match &self.cluster {
+            Some(name) => (pools_of(cluster, name).await?, self.name.clone()),
+            None => (Vec::new(), chosen(&self.name, ui, cluster).await?),
+        };
+        for name in names {
+            found.push(one(cluster, &name).await?);
+        }
+        Ok(found)
+    }
+}
+
+async fn one(cluster: &Cluster, name: &str) -> Result<Turned, Error> {
+    match Named::read(name, Named::Pool)? {
+        Named::Pool(name) => {
+            Ok(Turned { kind: ObjectKind::Pool, meta: target::pool::<Raw>(cluster, &name).await?.metadata })
+        }
+        Named::Claim(family, name) => {
+            let claim = target::claim(cluster, family, &name).await?;
+            Ok(Turned { kind: claim.kind(), meta: claim.meta })
+        }
+    }
+}
+
+/// The pools of a Cluster.
+async fn pools_of(cluster: &Cluster, name: &str) -> Result<Vec<Turned>, Error> {
+    let (mut found, mut clusters) = (Vec::new(), Vec::new());
+    let add = |raw: Raw| {
+        let of = raw.spec["clusterName"].as_str().map(str::to_owned);
+        let of = of.or_else(|| raw.metadata.labels.get(CLUSTER_NAME_LABEL).map(str::to_owned));
+        match of {
+            Some(of) if of == name => found.push(Turned { kind: ObjectKind::Pool, meta: raw.metadata }),
+            other => clusters.extend(other),
+        }
     };
-    meta.map_err(|error| api(&format!("read {} {name}", kind.name()), error))
+    cluster.each(ObjectKind::Pool, &Scope::of(&cluster.namespace), add).await?;
+    if found.is_empty() {
+        let known: Vec<&str> = clusters.iter().map(String::as_str).collect();
+        return Err(no_such(
+            "pool of Cluster",
+            name,
+            &cluster.namespace,
+            &known,
+            "`kubectl ipam status` shows whose they are",
+        ));
+    }
+    Ok(found)
 }
 
 /// The patch that sets or removes the annotation; empty where it is as wanted.
-fn ops(meta: &ObjectMeta, pause: bool) -> Vec<PatchOp> {
-    let uid = PatchOp::test_uid(meta.uid.as_deref().unwrap_or_default());
-    let paused =
-        meta.annotations.as_ref().is_some_and(|annotations| annotations.contains_key(PAUSED_ANNOTATION));
+fn ops(meta: &Meta, pause: bool) -> Vec<PatchOp> {
+    let uid = PatchOp::test_uid(&meta.uid);
     let member = format!("/metadata/annotations/{}", pointer_token(PAUSED_ANNOTATION));
-    match (pause, paused) {
+    match (pause, meta.paused()) {
         (true, true) | (false, false) => Vec::new(),
         (false, true) => vec![uid, PatchOp::remove(member)],
-        (true, false) if meta.annotations.is_some() => vec![uid, PatchOp::add(member, "")],
+        (true, false) if !meta.annotations.is_empty() => vec![uid, PatchOp::add(member, "")],
         (true, false) => vec![
             uid,
-            PatchOp::test("/metadata/annotations", serde_json::Value::Null),
+            PatchOp::test("/metadata/annotations", Value::Null),
             PatchOp::add("/metadata/annotations", json!({PAUSED_ANNOTATION: ""})),
         ],
     }

@@ -5,16 +5,19 @@ use std::net::IpAddr;
 
 use clap::Args;
 use ipam::addr::parse_ip;
-use ipam::api::{IPPool, Kind as ObjectKind, PoolRules};
+use ipam::api::{IPPool, IPPoolSpec, Kind as ObjectKind, PoolRules};
 use ipam::apply::{Change, PatchOp, pointer_token};
 use kube::ResourceExt;
 use serde_json::{Value, json};
 
+use super::delete_pool::chosen;
 use crate::Globals;
+use crate::cluster::Cluster;
 use crate::error::{Error, Kind};
-use crate::plan::{Plan, Writing};
-use crate::ui::missing;
-use crate::usage::World;
+use crate::output::{line, named};
+use crate::plan::{Plan, Writing, not_agreed};
+use crate::ui::{Ui, missing};
+use crate::world::{Scope, Tally, World};
 
 /// Reserve addresses of a pool for claims, by the claims' names
 ///
@@ -22,6 +25,7 @@ use crate::usage::World;
 #[derive(Args, Debug)]
 pub struct Preallocate {
     /// Name of the pool
+    #[arg(add = crate::complete::pools())]
     pool: Option<String>,
     /// CLAIM=IP, CLAIM-, or with --free CLAIM
     reservation: Vec<String>,
@@ -41,34 +45,78 @@ enum Wish<'a> {
 
 impl Preallocate {
     pub async fn run(&self, globals: &Globals) -> Result<(), Error> {
-        let Some(name) = self.pool.as_ref().filter(|_| !self.reservation.is_empty()) else {
-            return Err(missing(&["POOL", "CLAIM=IP"]));
-        };
-        let wishes: Vec<Wish> =
-            self.reservation.iter().map(|text| self.wish(text)).collect::<Result<_, _>>()?;
+        let ui = &globals.ui;
+        if (self.pool.is_none() || self.reservation.is_empty()) && ui.person().is_none() {
+            let flags = [(self.pool.is_none(), "POOL"), (self.reservation.is_empty(), "CLAIM=IP")];
+            let flags = flags.into_iter().filter(|(is, _)| *is).map(|(_, flag)| flag);
+            return Err(missing(&flags.collect::<Vec<_>>()));
+        }
+        for text in &self.reservation {
+            self.wish(text)?;
+        }
         let cluster = globals.connection.open().await?;
-        let world = World::read(&cluster.client, Some(&cluster.namespace)).await?;
-        let pool = world.pools.iter().find(|pool| pool.name_any() == *name).ok_or_else(|| {
-            Error::new(Kind::Failed, format!("there is no pool {name} in namespace {}", cluster.namespace))
-                .hint("`kubectl ipam status` lists the pools")
-        })?;
-        let after = reservations(&world, pool, &wishes)?;
+        let name = chosen(self.pool.as_slice(), ui, &cluster).await?.pop().unwrap_or_default();
+        let mut world = World::read(&cluster, &Scope::of(&cluster.namespace)).await;
+        world.require(&[ObjectKind::Pool])?;
+        world.blind_spots().iter().for_each(|line| ui.say(line));
+        let pool = world.pool_named(&cluster.namespace, &name)?;
+        let asked = self.reservations(ui, &world, pool)?;
+        let wishes: Vec<Wish> = asked.iter().map(|text| self.wish(text)).collect::<Result<_, _>>()?;
+        let after = reservations(&world.tallies().of(pool), pool, &wishes)?;
         check(&world, pool, &after)?;
-        let ops = ops(pool, &after);
+        self.write(ui, &cluster, pool, &wishes, &after).await
+    }
+
+    /// What is to be reserved; one is asked for where none was given.
+    fn reservations(&self, ui: &Ui, world: &World, pool: &IPPool) -> Result<Vec<String>, Error> {
+        let Some(person) = ui.person().filter(|_| self.reservation.is_empty()) else {
+            return Ok(self.reservation.clone());
+        };
+        let tally = world.tallies().of(pool);
+        let try_it = |text: &str| -> Result<(), String> {
+            let wish = self.wish(text).map_err(|error| error.line())?;
+            let after = reservations(&tally, pool, &[wish]).map_err(|error| error.line())?;
+            check(world, pool, &after).map_err(|error| error.line())
+        };
+        let text = person.ask("Reservation: CLAIM=IP, or CLAIM- to remove one", None, try_it)?;
+        person.note([text.clone()]);
+        Ok(vec![text])
+    }
+
+    async fn write(
+        &self,
+        ui: &Ui,
+        cluster: &Cluster,
+        pool: &IPPool,
+        wishes: &[Wish<'_>],
+        after: &BTreeMap<String, String>,
+    ) -> Result<(), Error> {
+        let (name, ops) = (pool.name_any(), ops(pool, after));
         if ops.is_empty() {
-            println!("ippool.ipam.metal3.io/{name} unchanged");
+            line(format_args!("{} unchanged", named(ObjectKind::Pool, &name)));
             return Ok(());
         }
         let mut plan = Plan::default();
-        let target = cluster.target(ObjectKind::Pool, name);
+        let target = cluster.target(ObjectKind::Pool, &cluster.namespace, &name).await?;
         let change = Change::Patch { target, subresource: None, ops };
-        plan.step('~', &format!("ippool.ipam.metal3.io/{name}"), "preallocations changed", change);
-        plan.carry_out(&cluster, &self.writing).await?;
+        plan.step('~', &named(ObjectKind::Pool, &name), "preallocations changed", change);
+        if let Some(person) = ui.person().filter(|_| self.reservation.is_empty()) {
+            plan.lines().iter().for_each(|line| eprintln!("{line}"));
+            if !person.confirm("Change it?", true)? {
+                return Err(not_agreed());
+            }
+        }
+        if let Some(written) = plan.carry_out(ui, cluster, &self.writing).await? {
+            self.writing.print(&written)?;
+        }
+        if self.writing.shows_objects() {
+            return Ok(());
+        }
         for claim in wishes.iter().filter_map(|wish| match wish {
             Wish::Set(claim, _) | Wish::Any(claim) => Some(claim),
             Wish::Remove(_) => None,
         }) {
-            println!("{claim}={}", after.get(*claim).map(String::as_str).unwrap_or_default());
+            line(format_args!("{claim}={}", after.get(*claim).map(String::as_str).unwrap_or_default()));
         }
         Ok(())
     }
@@ -89,12 +137,9 @@ impl Preallocate {
 }
 
 /// The reservations as they are to be.
-fn reservations(world: &World, pool: &IPPool, wishes: &[Wish]) -> Result<BTreeMap<String, String>, Error> {
+fn reservations(tally: &Tally, pool: &IPPool, wishes: &[Wish]) -> Result<BTreeMap<String, String>, Error> {
     let mut after = pool.spec.pre_allocations.clone();
-    let mut space = PoolRules::read(&pool.spec).space();
-    for ip in world.held(pool) {
-        space.take(ip);
-    }
+    let mut space = tally.space(&PoolRules::read(&pool.spec));
     for wish in wishes {
         match *wish {
             Wish::Set(claim, ip) => {
@@ -123,7 +168,7 @@ fn reservations(world: &World, pool: &IPPool, wishes: &[Wish]) -> Result<BTreeMa
 
 /// Refuses what admission would refuse of the change, and what somebody else holds.
 fn check(world: &World, pool: &IPPool, after: &BTreeMap<String, String>) -> Result<(), Error> {
-    let said = |spec: &ipam::api::IPPoolSpec| -> BTreeSet<String> {
+    let said = |spec: &IPPoolSpec| -> BTreeSet<String> {
         PoolRules::read(spec).violations.iter().map(ToString::to_string).collect()
     };
     let mut spec = pool.spec.clone();
@@ -134,10 +179,7 @@ fn check(world: &World, pool: &IPPool, after: &BTreeMap<String, String>) -> Resu
             Error::new(Kind::Usage, "the pool would not be valid").caused_by(wrong.join("\n           "))
         );
     }
-    let holders: BTreeMap<IpAddr, String> = world
-        .addresses_of(pool)
-        .filter_map(|address| Some((parse_ip(&address.spec.address).ok()?, address.spec.claim.name.clone()?)))
-        .collect();
+    let holders = holders(world, pool);
     for (claim, ip) in after.iter().filter(|(claim, ip)| pool.spec.pre_allocations.get(*claim) != Some(*ip)) {
         let holder = parse_ip(ip).ok().and_then(|ip| holders.get(&ip)).filter(|holder| *holder != claim);
         if let Some(holder) = holder {
@@ -146,6 +188,12 @@ fn check(world: &World, pool: &IPPool, after: &BTreeMap<String, String>) -> Resu
         }
     }
     Ok(())
+}
+
+/// The claims that hold addresses of a pool, by address.
+fn holders(world: &World, pool: &IPPool) -> BTreeMap<IpAddr, String> {
+    let named = world.addresses_of(pool).filter(|address| !address.claim.is_empty());
+    named.filter_map(|address| Some((address.ip?, address.claim.clone()))).collect()
 }
 
 /// The patch from the reservations that are there; it counts only if they are still the same.

@@ -1,0 +1,192 @@
+//! Defects that addresses show.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use ipam::addr::Space;
+use ipam::api::{IPPool, Kind, PoolRules};
+
+use super::{Mend, Object, PATIENCE, Scene, Severity};
+use crate::output::ago;
+use crate::world::{Address, Claim, key};
+
+pub(super) fn check(scene: &mut Scene) {
+    duplicates(scene);
+    extras(scene);
+    let pools = scene.world.pools.iter();
+    let spaces: BTreeMap<_, _> =
+        pools.map(|pool| (key(pool), (pool, PoolRules::read(&pool.spec).space()))).collect();
+    for address in &scene.world.addresses {
+        owner(scene, address);
+        stuck(scene, address);
+        match spaces.get(&(address.meta.namespace.clone(), address.pool.clone())) {
+            Some((pool, space)) => place(scene, address, pool, space),
+            None => no_pool(scene, address),
+        }
+    }
+}
+
+fn object(address: &Address) -> Object {
+    Object::of(address.kind(), &address.meta)
+}
+
+/// Whether the claim of an address publishes it.
+fn publisher<'a>(scene: &Scene<'a>, address: &Address) -> Option<&'a Claim> {
+    let claim = scene.joined.claim_called(address)?;
+    (claim.address.as_deref() == Some(&address.meta.name)).then_some(claim)
+}
+
+/// An address is held by two objects, of whatever kinds and pools. The one stays that a claim publishes, else the
+/// older.
+fn duplicates(scene: &mut Scene) {
+    let mut holders: BTreeMap<(&str, IpAddr), Vec<&Address>> = BTreeMap::new();
+    for address in &scene.world.addresses {
+        if let Some(ip) = address.ip {
+            holders.entry((&address.meta.namespace, ip)).or_default().push(address);
+        }
+    }
+    for ((_, ip), mut of) in holders.into_iter().filter(|(_, of)| of.len() > 1) {
+        of.sort_by_key(|address| {
+            let created = address.meta.creation_timestamp.as_ref().map(|time| time.0);
+            (publisher(scene, address).is_none(), created, address.family, &address.meta.name)
+        });
+        let (stays, rest) = (of[0], &of[1..]);
+        for address in rest {
+            let holder = |address: &Address| {
+                format!("claim {} ({})", address.claim, Kind::Claim(address.family).name())
+            };
+            let message = format!("{ip} is held by {} and by {}", holder(stays), holder(address));
+            let mends = if address.made() { yielding(scene, address) } else { Vec::new() };
+            scene.error("duplicate-address", object(address), message, mends);
+        }
+    }
+}
+
+/// The writes after which an address is free, and its claim, if there is one, is served anew.
+fn yielding(scene: &Scene, address: &Address) -> Vec<Mend> {
+    let why = "another claim has the address; this one gets a new one, which its machine has to take up";
+    let clear = publisher(scene, address).and_then(|claim| Mend::clear_reference(claim, why));
+    clear.into_iter().chain(removal(address, "another object has the address")).collect()
+}
+
+/// Deletes an address and lets it go.
+fn removal(address: &Address, why: &str) -> Vec<Mend> {
+    let delete = (!address.meta.deleting()).then(|| Mend::delete(object(address), why));
+    delete.into_iter().chain(Mend::let_go(object(address), &address.meta, why)).collect()
+}
+
+/// A claim has more than one address. The published one stays, else the oldest.
+fn extras(scene: &mut Scene) {
+    let mut by_claim: BTreeMap<&str, Vec<(&Address, &Claim)>> = BTreeMap::new();
+    for address in scene.world.addresses.iter().filter(|address| address.made() && !address.meta.deleting()) {
+        if let Some(claim) = scene.joined.claim_of(address) {
+            by_claim.entry(&claim.meta.uid).or_default().push((address, claim));
+        }
+    }
+    for (_, mut of) in by_claim.into_iter().filter(|(_, of)| of.len() > 1) {
+        of.sort_by_key(|(address, claim)| {
+            let published = claim.address.as_deref() == Some(&address.meta.name);
+            (!published, address.meta.creation_timestamp.as_ref().map(|time| time.0), &address.meta.name)
+        });
+        for (address, claim) in &of[1..] {
+            let message =
+                format!("the claim {} has this address besides {}", claim.meta.name, of[0].0.shown());
+            let mends = removal(address, "its claim has another address");
+            scene.error("extra-address", object(address), message, mends);
+        }
+    }
+}
+
+/// The claim is gone, or is not the one that the address names.
+fn owner(scene: &mut Scene, address: &Address) {
+    if address.meta.deleting() || !address.made() || scene.joined.claim_of(address).is_some() {
+        if address.made() && !address.meta.held_by_us(address.kind()) && !address.meta.deleting() {
+            let message =
+                "it lacks its finalizer: whoever deletes it frees an address that is in use".to_owned();
+            let mend = Mend::protect(object(address), &address.meta, "it lacks its finalizer");
+            scene.warning("unprotected-address", object(address), message, mend.into_iter().collect());
+        }
+        return;
+    }
+    if let Some(claim) = publisher(scene, address) {
+        let message =
+            format!("it names an earlier claim {}, and the claim of that name publishes it", address.claim);
+        let mend = Mend::new_owner(address, claim, "its claim was made anew, by a restore or a move");
+        return scene.warning("stale-owner", object(address), message, vec![mend]);
+    }
+    let again = scene.joined.claim_called(address).map_or("", |_| " (another claim has its name now)");
+    let message =
+        format!("it holds {} for the claim {}, which is gone{again}", address.shown(), address.claim);
+    let mends = removal(address, "its claim is gone");
+    scene.error("leaked-address", object(address), message, mends);
+}
+
+/// The pool is gone.
+fn no_pool(scene: &mut Scene, address: &Address) {
+    if scene.joined.claim_of(address).is_some() {
+        let message = format!("its pool {} is gone, while its claim {} lives", address.pool, address.claim);
+        let command = format!("kubectl ipam create-pool {} -n {}", address.pool, address.meta.namespace);
+        scene.find(Severity::Warning, "orphaned-address", object(address), message, command, Vec::new());
+    }
+}
+
+/// Where the address lies in its pool.
+fn place(scene: &mut Scene, address: &Address, pool: &IPPool, space: &Space) {
+    let named = &address.pool;
+    let namespace = &address.meta.namespace;
+    let Some(ip) = address.ip else {
+        let message = format!("`{}` is no IP address", address.text);
+        let command = format!("kubectl ipam release {} -n {namespace}", address.claim);
+        return scene.find(Severity::Error, "invalid-address", object(address), message, command, Vec::new());
+    };
+    let widen = format!("kubectl edit ippools {named} -n {namespace}");
+    let Some(entry) = space.entry_of(ip) else {
+        let message = format!("{ip} is in no entry of the pool {named}");
+        return scene.find(Severity::Error, "out-of-range", object(address), message, widen, Vec::new());
+    };
+    if !space.may_name(ip) {
+        let message =
+            format!("{ip} is held by the claim {}, and the pool {named} excludes it", address.claim);
+        return scene.find(
+            Severity::Warning,
+            "excluded-address",
+            object(address),
+            message,
+            widen,
+            Vec::new(),
+        );
+    }
+    let gateway = address.gateway.as_deref().and_then(|text| ipam::addr::parse_ip(text).ok());
+    let same = address.prefix == entry.prefix.map(i64::from) && gateway == entry.gateway;
+    // A pool on its way out changes nothing any more, and what a hand wrote is as it was meant.
+    if !same && address.made() && pool.metadata.deletion_timestamp.is_none() {
+        let shown = |prefix: Option<i64>, gateway: Option<String>| {
+            format!(
+                "/{} via {}",
+                prefix.map_or("-".into(), |p| p.to_string()),
+                gateway.unwrap_or_else(|| "-".into())
+            )
+        };
+        let message = format!(
+            "it says {}, and the pool {named} says {} for {ip}",
+            shown(address.prefix, address.gateway.clone()),
+            shown(entry.prefix.map(i64::from), entry.gateway.map(|ip| ip.to_string())),
+        );
+        let command = format!("kubectl ipam release {} -n {namespace}", address.claim);
+        scene.find(Severity::Warning, "drifted-values", object(address), message, command, Vec::new());
+    }
+}
+
+/// The deletion does not come to its end.
+fn stuck(scene: &mut Scene, address: &Address) {
+    let Some(since) = address.meta.dying_for(scene.now).filter(|since| *since >= PATIENCE) else { return };
+    let message = format!(
+        "its deletion was asked for {} ago; finalizers: {}",
+        ago(since),
+        address.meta.finalizers.join(", ")
+    );
+    let gone = scene.joined.claim_of(address).is_none();
+    let why = "its claim is gone, and nobody releases it";
+    let mend = if gone { Mend::let_go(object(address), &address.meta, why) } else { None };
+    scene.warning("stuck-deletion", object(address), message, mend.into_iter().collect());
+}

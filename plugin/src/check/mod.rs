@@ -1,0 +1,236 @@
+//! What is wrong with a world: pure functions from objects to findings, live or from a dump alike. Each defect class
+//! that leaves a trace has an id; the mends are values, which `repair` turns into guarded writes.
+
+mod addresses;
+mod claims;
+mod mend;
+mod pools;
+mod report;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeSet, HashMap};
+
+use ipam::api::{IPPool, Kind, PAUSED_ANNOTATION};
+use jiff::Timestamp;
+use kube::ResourceExt;
+use serde::Serialize;
+
+pub use mend::{Action, Mend};
+pub use report::{junit, text, verdict};
+
+use crate::output::named;
+use crate::why::Reasons;
+use crate::world::{Address, ClusterSeen, Joined, Key, Meta, World, key, pool_state};
+
+/// How bad it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// Something is wrong now.
+    Error,
+    /// Something may go wrong, or somebody is being waited for.
+    Warning,
+}
+
+/// One thing that is wrong.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Finding {
+    pub id: &'static str,
+    pub severity: Severity,
+    pub object: Object,
+    /// One sentence.
+    pub message: String,
+    /// The command that helps.
+    pub command: String,
+    #[serde(skip)]
+    pub mends: Vec<Mend>,
+}
+
+/// The object that a finding is about.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Object {
+    #[serde(serialize_with = "kind_name")]
+    pub kind: Kind,
+    pub namespace: String,
+    pub name: String,
+    pub uid: String,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn kind_name<S: serde::Serializer>(kind: &Kind, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&format!("{}.{}", kind.name(), kind.group()))
+}
+
+impl Object {
+    /// The object of these metadata.
+    pub fn of(kind: Kind, meta: &Meta) -> Self {
+        Self { kind, namespace: meta.namespace.clone(), name: meta.name.clone(), uid: meta.uid.clone() }
+    }
+
+    /// `kind.group/name`.
+    pub fn shown(&self) -> String {
+        named(self.kind, &self.name)
+    }
+}
+
+/// Every check, and what it means that it finds something.
+pub const CHECKS: [(&str, &str); 22] = [
+    ("duplicate-address", "two IPAddress objects have the same address"),
+    ("extra-address", "a claim has more than one IPAddress object"),
+    ("leaked-address", "an address is held for a claim that is gone"),
+    ("stale-owner", "an address names an earlier claim of the same name"),
+    ("orphaned-address", "an address is of a pool that is gone"),
+    ("invalid-address", "an IPAddress object holds no address"),
+    ("out-of-range", "an address is in no entry of its pool"),
+    ("excluded-address", "an address is held although its pool excludes it"),
+    ("drifted-values", "prefix or gateway of an address are not what its pool says"),
+    ("unprotected-address", "an address lacks the finalizer that keeps it"),
+    ("dangling-reference", "a claim publishes an IPAddress that is gone"),
+    ("foreign-reference", "a claim publishes the IPAddress of another claim"),
+    ("unprotected-claim", "a claim with an address lacks the finalizer that releases it"),
+    ("missing-pool", "a claim names a pool that is not there"),
+    ("unserved-claim", "a claim waits although nothing stands in its way"),
+    ("stuck-deletion", "a deletion does not come to its end"),
+    ("invalid-pool", "a pool's spec is not valid"),
+    ("overlapping-pools", "two pools hold the same addresses"),
+    ("name-collision", "two pools need the same names for their addresses"),
+    ("held-reservation", "a reserved address is held by another claim"),
+    ("drifted-indexes", "the indexes in a pool's status are not what is held"),
+    ("unprotected-pool", "a pool with addresses lacks the finalizer that keeps it"),
+];
+
+/// How long something may take until it counts as stuck.
+const PATIENCE: i64 = 300;
+/// How long a claim may wait for a controller's turn.
+const TURN: i64 = 60;
+
+/// What all checks look at.
+struct Scene<'a> {
+    world: &'a World,
+    joined: Joined<'a>,
+    reasons: Reasons<'a>,
+    /// The addresses of each pool, whether the pool is there or not.
+    of_pool: HashMap<Key, Vec<&'a Address>>,
+    now: Timestamp,
+    findings: Vec<Finding>,
+}
+
+impl<'a> Scene<'a> {
+    fn addresses_of(&self, pool: &IPPool) -> &[&'a Address] {
+        self.of_pool.get(&key(pool)).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    fn find(
+        &mut self,
+        severity: Severity,
+        id: &'static str,
+        object: Object,
+        message: String,
+        command: String,
+        mends: Vec<Mend>,
+    ) {
+        debug_assert!(CHECKS.iter().any(|(known, _)| *known == id), "{id}");
+        self.findings.push(Finding { id, severity, object, message, command, mends });
+    }
+
+    fn error(&mut self, id: &'static str, object: Object, message: String, mends: Vec<Mend>) {
+        let command = repair(&object);
+        self.find(Severity::Error, id, object, message, command, mends);
+    }
+
+    fn warning(&mut self, id: &'static str, object: Object, message: String, mends: Vec<Mend>) {
+        let command = repair(&object);
+        self.find(Severity::Warning, id, object, message, command, mends);
+    }
+}
+
+fn repair(object: &Object) -> String {
+    format!("kubectl ipam repair -n {}", object.namespace)
+}
+
+/// Everything that is wrong, the worst first.
+pub fn check(world: &World, now: Timestamp) -> Vec<Finding> {
+    let mut of_pool: HashMap<Key, Vec<&Address>> = HashMap::new();
+    for address in &world.addresses {
+        of_pool.entry((address.meta.namespace.clone(), address.pool.clone())).or_default().push(address);
+    }
+    let (joined, reasons) = (Joined::new(world), Reasons::new(world));
+    let mut scene = Scene { world, joined, reasons, of_pool, now, findings: Vec::new() };
+    addresses::check(&mut scene);
+    claims::check(&mut scene);
+    pools::check(&mut scene);
+    let mut findings = scene.findings;
+    withhold(world, &mut findings);
+    let order = |finding: &Finding| {
+        let check = CHECKS.iter().position(|(id, _)| *id == finding.id);
+        (finding.severity, check, finding.object.namespace.clone(), finding.object.name.clone())
+    };
+    findings.sort_by_key(order);
+    findings
+}
+
+/// Takes the mends away from what is paused: nothing is to be allocated or released there, and in the middle of a move
+/// of a Cluster, addresses without claims are no leak.
+fn withhold(world: &World, findings: &mut [Finding]) {
+    let paused: BTreeSet<(String, String)> =
+        world.pools.iter().filter(|pool| is_paused(world, pool)).map(key).collect();
+    if paused.is_empty() {
+        return;
+    }
+    for finding in findings.iter_mut().filter(|finding| !finding.mends.is_empty()) {
+        let of = finding.mends.iter().filter_map(|mend| pool_of(world, &mend.object));
+        if let Some((namespace, pool)) = of.into_iter().find(|pool| paused.contains(pool)) {
+            finding.mends.clear();
+            finding.command = format!("kubectl ipam resume {pool} -n {namespace}");
+        }
+    }
+}
+
+/// Whether a pool is paused, by itself or by its Cluster.
+fn is_paused(world: &World, pool: &IPPool) -> bool {
+    let its = |cluster: &&ClusterSeen| {
+        pool.spec.cluster_name.as_ref() == Some(&cluster.name)
+            && pool.namespace().as_ref() == Some(&cluster.namespace)
+    };
+    let cluster = world.clusters.iter().flatten().find(its);
+    pool.annotations().contains_key(PAUSED_ANNOTATION)
+        || cluster.is_some_and(|cluster| cluster.paused)
+        || pool_state(pool).0 == "Paused"
+}
+
+fn pool_of(world: &World, object: &Object) -> Option<(String, String)> {
+    let claim =
+        || world.claims.iter().find(|claim| claim.meta.uid == object.uid).map(|claim| claim.pool.clone());
+    let address = || {
+        world
+            .addresses
+            .iter()
+            .find(|address| address.meta.uid == object.uid)
+            .map(|address| address.pool.clone())
+    };
+    let pool = if object.kind == Kind::Pool { Some(object.name.clone()) } else { address().or_else(claim) };
+    Some((object.namespace.clone(), pool?))
+}
+
+/// The findings of a look that a later look still has: what was just under way is none.
+pub fn confirmed(earlier: &[Finding], later: Vec<Finding>) -> Vec<Finding> {
+    let same = |finding: &Finding| {
+        earlier.iter().any(|before| before.id == finding.id && before.object == finding.object)
+    };
+    later.into_iter().filter(same).collect()
+}
+
+/// The writes that mend the findings, in the order in which they are safe, none twice.
+pub fn mends(findings: &[Finding]) -> Vec<Mend> {
+    let mut mends: Vec<Mend> = Vec::new();
+    for mend in findings.iter().flat_map(|finding| &finding.mends) {
+        if !mends.iter().any(|other| other.object == mend.object && other.action == mend.action) {
+            mends.push(mend.clone());
+        }
+    }
+    mends.sort_by_key(|mend| mend.rank);
+    mends
+}

@@ -1,0 +1,169 @@
+//! `addresses`
+
+use clap::Args;
+use ipam::api::{Family, Kind};
+use serde::Serialize;
+
+use super::{Reading, machines, now};
+use crate::Globals;
+use crate::cluster::Cluster;
+use crate::error::Error;
+use crate::follow::follow;
+use crate::output::{Answer, Cell, Output, Table, age, named, or_none};
+use crate::ui::Ui;
+use crate::world::{Address, Claim, Joined, Machines, World};
+
+/// List addresses: which claim has each, and whose it is
+///
+/// Addresses of both kinds, in the order of the addresses. Wide output adds machine and host, where Metal3's machines
+/// can be read.
+#[derive(Args, Debug)]
+pub struct Addresses {
+    /// Only addresses of this pool
+    #[arg(long, value_name = "NAME", add = crate::complete::pools())]
+    pool: Option<String>,
+    #[command(flatten)]
+    reading: Reading,
+    /// Go on and show the addresses that change
+    #[arg(short, long)]
+    watch: bool,
+    #[command(flatten)]
+    output: Output,
+}
+
+/// One address, with all that belongs to it.
+#[derive(Serialize, Debug)]
+#[serde(rename_all = "camelCase")]
+struct Row {
+    namespace: String,
+    name: String,
+    kind: &'static str,
+    api_group: &'static str,
+    address: String,
+    prefix: Option<i64>,
+    gateway: Option<String>,
+    pool: String,
+    claim: String,
+    owner: Option<String>,
+    machine: Option<String>,
+    created: Option<String>,
+    state: &'static str,
+}
+
+impl Addresses {
+    pub async fn run(&self, globals: &Globals) -> Result<(), Error> {
+        let (ui, cluster) = (&globals.ui, globals.connection.open().await?);
+        if self.watch {
+            return self.follow(ui, &cluster).await;
+        }
+        let (world, machines) = self.look(ui, &cluster).await?;
+        let found = self.found(&world);
+        if found.is_empty() && self.output.is_table() {
+            ui.say(&format!("no addresses in {}", self.reading.place(&cluster)));
+            return Ok(());
+        }
+        let joined = Joined::new(&world);
+        let rows: Vec<Row> =
+            found.iter().map(|address| row(address, joined.claim_of(address), &machines)).collect();
+        let mut table = self.table();
+        found.iter().zip(&rows).for_each(|(address, row)| table.row(self.cells(address, row)));
+        let names = found.iter().map(|address| named(address.kind(), &address.meta.name)).collect();
+        self.output.print(&Answer::new("AddressList", &rows, table, names)?)
+    }
+
+    /// Reads the world; the selector is of addresses.
+    async fn look(&self, ui: &Ui, cluster: &Cluster) -> Result<(World, Machines), Error> {
+        let (scope, everything) = (self.reading.scope(cluster), self.reading.everything(cluster));
+        let mut world = World::read(cluster, &everything).await;
+        world.require(&[Kind::Address(Family::Metal3)])?;
+        if scope.selector.is_some() {
+            world.addresses.clear();
+            for family in [Family::Metal3, Family::Capi] {
+                cluster.addresses(family, &scope, |address| world.addresses.push(address)).await?;
+            }
+        }
+        world.blind_spots().iter().for_each(|line| ui.say(line));
+        if let (Some(pool), None, Some(namespace)) =
+            (&self.pool, world.unseen.get(&Kind::Pool), &everything.namespace)
+        {
+            world.pool_named(namespace, pool)?;
+        }
+        let machines = machines(cluster, &everything, &self.output).await;
+        Ok((world, machines))
+    }
+
+    fn found<'a>(&self, world: &'a World) -> Vec<&'a Address> {
+        let of_pool = |address: &&Address| self.pool.as_ref().is_none_or(|pool| address.pool == *pool);
+        let mut found: Vec<&Address> = world.addresses.iter().filter(of_pool).collect();
+        found.sort_by_key(|address| (address.ip, &address.text, &address.meta.namespace, &address.meta.name));
+        found
+    }
+
+    async fn follow(&self, ui: &Ui, cluster: &Cluster) -> Result<(), Error> {
+        let look = async || {
+            let (world, machines) = self.look(ui, cluster).await?;
+            let joined = Joined::new(&world);
+            let cells = |address: &&Address| {
+                let row = row(address, joined.claim_of(address), &machines);
+                (address.meta.uid.clone(), self.cells(address, &row))
+            };
+            Ok(self.found(&world).iter().map(cells).collect())
+        };
+        follow(cluster, &self.reading.everything(cluster), &self.output, || self.table(), look).await
+    }
+
+    fn table(&self) -> Table {
+        let own = ["ADDRESS", "PREFIX", "GATEWAY", "POOL", "CLAIM", "KIND", "OWNER", "AGE", "STATE"];
+        let header: Vec<&str> = self.reading.namespace_header().into_iter().chain(own).collect();
+        Table::new(&header).wide(&["NAME", "MACHINE"])
+    }
+
+    fn cells(&self, address: &Address, row: &Row) -> Vec<Cell> {
+        let created = address.meta.creation_timestamp.as_ref().map(|time| time.0);
+        let cells: [Cell; 11] = [
+            row.address.as_str().into(),
+            or_none(row.prefix).into(),
+            or_none(row.gateway.as_ref()).into(),
+            row.pool.as_str().into(),
+            row.claim.as_str().into(),
+            Kind::Claim(address.family).name().into(),
+            or_none(row.owner.as_ref()).into(),
+            age(created, now()).into(),
+            Cell::state(row.state),
+            row.name.as_str().into(),
+            or_none(row.machine.as_ref()).into(),
+        ];
+        self.reading.namespace_cell(&row.namespace).into_iter().chain(cells).collect()
+    }
+}
+
+fn row(address: &Address, claim: Option<&Claim>, machines: &Machines) -> Row {
+    let created = address.meta.creation_timestamp.as_ref().map(|time| time.0.to_string());
+    Row {
+        namespace: address.meta.namespace.clone(),
+        name: address.meta.name.clone(),
+        kind: address.kind().name(),
+        api_group: address.kind().group(),
+        address: address.shown(),
+        prefix: address.prefix,
+        gateway: address.gateway.clone(),
+        pool: address.pool.clone(),
+        claim: address.claim.clone(),
+        owner: claim.and_then(Claim::owner),
+        machine: claim.and_then(|claim| machines.of(claim)).map(|machine| machine.shown()),
+        created,
+        state: state(address, claim),
+    }
+}
+
+/// One word: what there is to say of an address.
+fn state(address: &Address, claim: Option<&Claim>) -> &'static str {
+    match claim {
+        _ if address.meta.deleting() => "Releasing",
+        None if !address.made() => "ByHand",
+        None => "Leaked",
+        Some(claim) if claim.meta.deleting() => "Releasing",
+        Some(claim) if claim.address.as_deref() == Some(address.meta.name.as_str()) => "Bound",
+        Some(_) => "Taken",
+    }
+}

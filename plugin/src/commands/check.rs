@@ -1,0 +1,98 @@
+//! `check`
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Args;
+use serde_json::json;
+
+use super::now;
+use crate::Globals;
+use crate::check::{Finding, check, confirmed, junit, text, verdict};
+use crate::cluster::Cluster;
+use crate::error::{Error, Kind};
+use crate::output::{API_VERSION, line, out};
+use crate::ui::Ui;
+use crate::world::{Scope, Thing, World, documents};
+
+/// Find what is wrong: duplicates, leaks, dangling references, stuck deletions, pools in each other's way
+///
+/// Looks at a cluster, or with -f at a dump of one (what `kubectl get ippools,ipclaims,ipaddresses -A -o yaml` prints,
+/// a must-gather, a backup). Changes nothing. Exit code 0: nothing is wrong, 1: something is, 2: it could not look.
+#[derive(Args, Debug)]
+pub struct Check {
+    /// YAML or JSON file or folder to look at in place of the cluster; - is stdin
+    #[arg(short, long, value_name = "FILE|DIR")]
+    filename: Option<PathBuf>,
+    /// All namespaces; a dump is always looked at as a whole
+    #[arg(short = 'A', long)]
+    all_namespaces: bool,
+    /// Form of the output: text, json, junit or name
+    #[arg(short, long, value_name = "FORM", default_value = "text", value_parser = ["text", "json", "yaml", "junit", "name"])]
+    output: String,
+}
+
+/// Time between the two looks that a finding has to outlast.
+const SECOND_LOOK: Duration = Duration::from_secs(3);
+
+impl Check {
+    pub async fn run(&self, globals: &Globals) -> Result<(), Error> {
+        let findings = if let Some(path) = &self.filename {
+            offline(path)?
+        } else {
+            let cluster = globals.connection.open().await.map_err(blind)?;
+            let namespace = (!self.all_namespaces).then(|| cluster.namespace.clone());
+            look_twice(&globals.ui, &cluster, &Scope { namespace, selector: None }).await?
+        };
+        self.print(&findings)?;
+        if findings.is_empty() {
+            globals.ui.say("nothing is wrong");
+            return Ok(());
+        }
+        Err(Error::new(Kind::Found, verdict(&findings)))
+    }
+
+    fn print(&self, findings: &[Finding]) -> Result<(), Error> {
+        let data = json!({"apiVersion": API_VERSION, "kind": "CheckReport", "findings": findings});
+        match self.output.as_str() {
+            "json" => line(format_args!("{data:#}")),
+            "yaml" => out(format_args!("{}", crate::output::yaml(&data)?)),
+            "junit" => out(format_args!("{}", junit(findings))),
+            "name" => findings.iter().for_each(|finding| line(format_args!("{}", finding.object.shown()))),
+            _ => out(format_args!("{}", text(findings, self.all_namespaces || self.filename.is_some()))),
+        }
+        Ok(())
+    }
+}
+
+/// What is wrong in a dump. One look has to do.
+fn offline(path: &Path) -> Result<Vec<Finding>, Error> {
+    let mut world = World::of(documents::<Thing>(path)?);
+    world.require(&[ipam::api::Kind::Pool]).map_err(blind)?;
+    Ok(check(&world, now()))
+}
+
+fn blind(error: Error) -> Error {
+    error.of_kind(Kind::Blind)
+}
+
+/// What is wrong and stays wrong. Where a first look finds something, a second one tells what was only under way.
+pub async fn look_twice(ui: &Ui, cluster: &Cluster, scope: &Scope) -> Result<Vec<Finding>, Error> {
+    let first = look(cluster, scope).await?;
+    if first.is_empty() {
+        return Ok(first);
+    }
+    ui.say("something may be wrong; looking again …");
+    tokio::time::sleep(SECOND_LOOK).await;
+    Ok(confirmed(&first, look(cluster, scope).await?))
+}
+
+async fn look(cluster: &Cluster, scope: &Scope) -> Result<Vec<Finding>, Error> {
+    let mut world = World::read(cluster, scope).await;
+    let kinds: Vec<ipam::api::Kind> = world.unseen.keys().copied().collect();
+    world.require(&kinds).map_err(blind)?;
+    let mut world = world.with_clusters(cluster, scope).await;
+    // That Clusters cannot be seen costs nothing but the reasons of claims that wait for one.
+    world.unseen.clear();
+    Ok(check(&world, now()))
+}

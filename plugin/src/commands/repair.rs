@@ -1,0 +1,74 @@
+//! `repair`
+
+use clap::Args;
+use ipam::apply::Change;
+
+use super::check::look_twice;
+use crate::Globals;
+use crate::check::{Action, Mend, mends, text};
+use crate::cluster::Cluster;
+use crate::error::Error;
+use crate::output::plural;
+use crate::plan::{Consent, Plan, Step, Writing};
+use crate::world::Scope;
+
+/// Mend what `check` finds, as far as it can be mended without a person's choice
+///
+/// Shows the plan and asks. Each write counts only for the object that was looked at, by its UID, and does nothing where
+/// that has changed meanwhile. What has to be decided by a person is listed and left alone.
+#[derive(Args, Debug)]
+pub struct Repair {
+    /// All namespaces
+    #[arg(short = 'A', long)]
+    all_namespaces: bool,
+    #[command(flatten)]
+    consent: Consent,
+    #[command(flatten)]
+    writing: Writing,
+}
+
+impl Repair {
+    pub async fn run(&self, globals: &Globals) -> Result<(), Error> {
+        let ui = &globals.ui;
+        let cluster = globals.connection.open().await?;
+        let namespace = (!self.all_namespaces).then(|| cluster.namespace.clone());
+        let findings = look_twice(ui, &cluster, &Scope { namespace, selector: None }).await?;
+        let (mendable, left): (Vec<_>, Vec<_>) =
+            findings.into_iter().partition(|finding| !finding.mends.is_empty());
+        if !left.is_empty() {
+            eprint!("{}", text(&left, self.all_namespaces));
+            ui.say(&format!("{} left to you", plural(left.len(), "finding")));
+        }
+        let plan = plan(&cluster, &mends(&mendable)).await?;
+        if plan.lines().is_empty() {
+            ui.say("there is nothing to mend");
+            return Ok(());
+        }
+        self.consent.ask(ui, &plan, &self.writing)?;
+        if let Some(written) = plan.carry_out(ui, &cluster, &self.writing).await? {
+            self.writing.print(&written)?;
+        }
+        Ok(())
+    }
+}
+
+/// The mends as a plan.
+async fn plan(cluster: &Cluster, mends: &[Mend]) -> Result<Plan, Error> {
+    let mut plan = Plan::default();
+    for mend in mends {
+        let object = &mend.object;
+        let target = cluster.target(object.kind, &object.namespace, &object.name).await?;
+        let (sign, change) = match &mend.action {
+            Action::Delete => ('-', Change::Delete { target, uid: Some(object.uid.clone()) }),
+            Action::Patch { subresource, ops } => {
+                ('~', Change::Patch { target, subresource: *subresource, ops: ops.clone() })
+            }
+        };
+        plan.add(
+            Step::new(sign, &object.shown(), mend.done, change)
+                .because(format!("{}: {}", mend.done, mend.why))
+                .or_overtaken(),
+        );
+    }
+    Ok(plan)
+}

@@ -1,0 +1,85 @@
+//! Whether a controller runs, from the lease by which controllers take turns.
+
+use ipam::api::{LEASE, SYSTEM_NAMESPACE};
+use k8s_openapi::List;
+use k8s_openapi::api::coordination::v1::Lease;
+
+use crate::cluster::Cluster;
+use crate::commands::now;
+use crate::error::{Asked, Error};
+use crate::output::ago;
+
+/// What can be told of the controller.
+pub enum Controller {
+    /// It leads, and renewed its lease this many seconds ago.
+    Leads { holder: String, renewed: i64 },
+    /// It has not renewed its lease for this long.
+    Silent { holder: String, renewed: i64 },
+    /// No controller ever led here, or the last one left.
+    None,
+    /// The lease cannot be read.
+    Unseen(Error),
+}
+
+impl Controller {
+    /// Looks at the lease, wherever the controller keeps it; in the namespace of the shipped manifests where others may
+    /// not be looked into.
+    pub async fn look(cluster: &Cluster) -> Self {
+        let asked = |verb, namespace: Option<&str>| Asked {
+            verb,
+            resource: "leases.coordination.k8s.io".into(),
+            namespace: namespace.map(str::to_owned),
+        };
+        let everywhere = format!("/apis/coordination.k8s.io/v1/leases?fieldSelector=metadata.name%3D{LEASE}");
+        if let Ok(Some(leases)) = cluster.get::<List<Lease>>(&everywhere, &asked("list", None)).await {
+            return leases.items.first().map_or(Self::None, Self::of);
+        }
+        let path = format!("/apis/coordination.k8s.io/v1/namespaces/{SYSTEM_NAMESPACE}/leases/{LEASE}");
+        match cluster.get::<Lease>(&path, &asked("get", Some(SYSTEM_NAMESPACE))).await {
+            Ok(Some(lease)) => Self::of(&lease),
+            Ok(None) => Self::None,
+            Err(error) => Self::Unseen(error),
+        }
+    }
+
+    fn of(lease: &Lease) -> Self {
+        let spec = lease.spec.clone().unwrap_or_default();
+        let holder = spec.holder_identity.filter(|holder| !holder.is_empty());
+        let (Some(holder), Some(renewed)) = (holder, spec.renew_time) else { return Self::None };
+        let renewed = now().as_second() - renewed.0.as_second();
+        let lasts = i64::from(spec.lease_duration_seconds.unwrap_or(15));
+        if renewed > lasts { Self::Silent { holder, renewed } } else { Self::Leads { holder, renewed } }
+    }
+
+    /// In a word.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Leads { .. } => "Leads",
+            Self::Silent { .. } => "Silent",
+            Self::None => "None",
+            Self::Unseen(_) => "Unseen",
+        }
+    }
+
+    /// Who leads, or was the last to.
+    pub fn leader(&self) -> Option<&str> {
+        match self {
+            Self::Leads { holder, .. } | Self::Silent { holder, .. } => Some(holder),
+            Self::None | Self::Unseen(_) => None,
+        }
+    }
+
+    /// In a sentence.
+    pub fn sentence(&self) -> String {
+        match self {
+            Self::Leads { holder, renewed } => {
+                format!("a controller runs (leader {holder}, seen {} ago)", ago(*renewed))
+            }
+            Self::Silent { holder, renewed } => {
+                format!("no controller runs (the last leader, {holder}, was seen {} ago)", ago(*renewed))
+            }
+            Self::None => format!("no controller leads (nobody holds the lease {LEASE})"),
+            Self::Unseen(error) => format!("whether a controller runs cannot be seen ({})", error.line()),
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! Rows under a header.
+
+use console::{Style, measure_text_width};
+
+/// Rows under a header.
+pub struct Table {
+    header: Vec<&'static str>,
+    /// How many columns come before those that only a wide table has.
+    narrow: usize,
+    rows: Vec<Vec<Cell>>,
+}
+
+/// One cell, and how it is meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cell {
+    text: String,
+    tone: Option<Tone>,
+}
+
+/// How a cell is meant; shown as a colour where there are colours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tone {
+    Good,
+    Warn,
+    Bad,
+}
+
+impl<T: Into<String>> From<T> for Cell {
+    fn from(text: T) -> Self {
+        Self { text: text.into(), tone: None }
+    }
+}
+
+impl Cell {
+    /// A cell that means something.
+    pub fn toned(text: impl Into<String>, tone: Tone) -> Self {
+        Self { text: text.into(), tone: Some(tone) }
+    }
+
+    /// The state of a pool or a claim.
+    pub fn state(state: &str) -> Self {
+        let tone = match state {
+            "Available" | "Bound" | "True" => Tone::Good,
+            "Exhausted" | "InvalidSpec" | "Failed" | "AllocationFailed" | "PoolExhausted" | "Leaked" => {
+                Tone::Bad
+            }
+            _ => Tone::Warn,
+        };
+        Self::toned(state, tone)
+    }
+
+    fn shown(&self, width: usize) -> String {
+        let blanks = " ".repeat(width.saturating_sub(measure_text_width(&self.text)));
+        let style = match self.tone {
+            None => return format!("{}{blanks}", self.text),
+            Some(Tone::Good) => Style::new().green(),
+            Some(Tone::Warn) => Style::new().yellow(),
+            Some(Tone::Bad) => Style::new().red(),
+        };
+        format!("{}{blanks}", style.apply_to(&self.text))
+    }
+}
+
+impl Table {
+    /// An empty table; headers are in upper case.
+    pub fn new(header: &[&'static str]) -> Self {
+        Self { header: header.to_vec(), narrow: header.len(), rows: Vec::new() }
+    }
+
+    /// Further columns that only a wide table shows.
+    pub fn wide(mut self, header: &[&'static str]) -> Self {
+        self.header.extend(header);
+        self
+    }
+
+    /// Adds a row.
+    pub fn row(&mut self, cells: Vec<Cell>) {
+        self.rows.push(cells);
+    }
+
+    /// Whether there is nothing in it.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// The table as kubectl shows one: columns three blanks apart, nothing behind the last.
+    pub fn render(&self, headers: bool, wide: bool) -> String {
+        let columns = if wide { self.header.len() } else { self.narrow };
+        let header: Vec<Cell> = self.header.iter().map(|&text| text.into()).collect();
+        let shown = headers.then_some(&header).into_iter().chain(&self.rows);
+        let width = |column: usize| {
+            let cells = shown.clone().filter_map(|row| row.get(column));
+            cells.map(|cell| measure_text_width(&cell.text)).max().unwrap_or(0)
+        };
+        let widths: Vec<usize> = (0..columns).map(width).collect();
+        let line = |row: &Vec<Cell>| {
+            let last = row.iter().take(columns).rposition(|cell| !cell.text.is_empty()).unwrap_or(0);
+            let cells = row.iter().zip(&widths).take(last + 1).enumerate();
+            let cells = cells.map(|(i, (cell, &width))| cell.shown(if i == last { 0 } else { width }));
+            cells.collect::<Vec<_>>().join("   ") + "\n"
+        };
+        shown.clone().map(line).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table() -> Table {
+        let mut table = Table::new(&["POOL", "FREE"]).wide(&["WHY"]);
+        table.row(vec!["rack-1".into(), "61".into(), "so".into()]);
+        table.row(vec!["p".into(), "".into(), "".into()]);
+        table
+    }
+
+    #[test]
+    fn columns_stand_three_blanks_apart_and_nothing_trails() {
+        assert_eq!(table().render(true, false), "POOL     FREE\nrack-1   61\np\n");
+        assert_eq!(table().render(false, false), "rack-1   61\np\n");
+    }
+
+    #[test]
+    fn a_wide_table_has_further_columns() {
+        assert_eq!(table().render(true, true), "POOL     FREE   WHY\nrack-1   61     so\np\n");
+    }
+}

@@ -1,0 +1,221 @@
+//! The world out of files: what `kubectl get -o yaml`, a must-gather or a backup left behind.
+
+use std::path::{Path, PathBuf};
+
+use ipam::api::{CAPI_IPAM_GROUP, CLUSTER_GROUP, Family, GROUP, IPPool, Kind};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use super::{Address, Claim, ClusterSeen, Meta, Raw, World};
+use crate::error::{Error, Kind as Failure};
+
+/// All documents of a file or of a folder's YAML and JSON files; `-` is stdin.
+pub fn documents<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>, Error> {
+    let mut found = Vec::new();
+    for file in files(path)? {
+        let text = if file.as_os_str() == "-" {
+            std::io::read_to_string(std::io::stdin())
+        } else {
+            std::fs::read_to_string(&file)
+        };
+        let text = text.map_err(|error| unreadable(&file).caused_by(error))?;
+        found.extend(parse::<T>(&text).map_err(|error| unreadable(&file).caused_by(error))?);
+    }
+    Ok(found)
+}
+
+fn unreadable(path: &Path) -> Error {
+    Error::new(Failure::Blind, format!("cannot read {}", path.display()))
+}
+
+fn files(path: &Path) -> Result<Vec<PathBuf>, Error> {
+    if !path.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let mut found = Vec::new();
+    let entries = std::fs::read_dir(path).map_err(|error| unreadable(path).caused_by(error))?;
+    for entry in entries {
+        let entry = entry.map_err(|error| unreadable(path).caused_by(error))?.path();
+        let known = ["yaml", "yml", "json"];
+        if entry.is_dir() {
+            found.extend(files(&entry)?);
+        } else if entry.extension().is_some_and(|ending| known.iter().any(|known| ending == *known)) {
+            found.push(entry);
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+fn parse<T: DeserializeOwned>(text: &str) -> Result<Vec<T>, String> {
+    if text.trim_start().starts_with('{') {
+        let values = serde_json::Deserializer::from_str(text).into_iter();
+        return values.collect::<Result<_, _>>().map_err(|error| error.to_string());
+    }
+    // The limits of the YAML reader guard servers against strangers; a dump is as large as it is.
+    let options = serde_saphyr::options! { budget: None };
+    serde_saphyr::from_multiple_with_options(text, options).map_err(|error| error.to_string())
+}
+
+/// One document, made small as soon as it is read: a dump may hold a hundred thousand objects in one list.
+#[derive(Deserialize)]
+#[serde(from = "Loose")]
+pub enum Thing {
+    Pool(Box<IPPool>),
+    /// A pool that cannot be understood: its name, and why.
+    BrokenPool(String, String),
+    Claim(Box<Claim>),
+    Address(Box<Address>),
+    Cluster(ClusterSeen),
+    List(Vec<Self>),
+    /// What says no kind: its list does.
+    Nameless(Box<Loose>),
+    Other,
+}
+
+/// An object or a list, as it comes.
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Loose {
+    api_version: String,
+    kind: String,
+    metadata: Meta,
+    spec: Value,
+    status: Value,
+    items: Option<Vec<Thing>>,
+}
+
+impl From<Loose> for Thing {
+    fn from(mut loose: Loose) -> Self {
+        if let (Some(items), Some(of)) = (loose.items.take(), loose.kind.strip_suffix("List")) {
+            // The items of the API server's lists say neither kind nor version.
+            let named = |item: Self| match item {
+                Self::Nameless(item) => {
+                    Self::from(Loose { api_version: loose.api_version.clone(), kind: of.to_owned(), ..*item })
+                }
+                item => item,
+            };
+            return Self::List(items.into_iter().map(named).collect());
+        }
+        let group = loose.api_version.split('/').next().unwrap_or_default().to_owned();
+        let kind = std::mem::take(&mut loose.kind);
+        if kind.is_empty() {
+            return Self::Nameless(Box::new(loose));
+        }
+        if (group.as_str(), kind.as_str()) == (GROUP, "IPPool") {
+            return pool(loose);
+        }
+        let raw = Raw { metadata: loose.metadata, spec: loose.spec, status: loose.status };
+        let claim = |family, raw| Claim::read(family, raw).map(|claim| Self::Claim(Box::new(claim)));
+        let address =
+            |family, raw| Address::read(family, raw).map(|address| Self::Address(Box::new(address)));
+        let read = match (group.as_str(), kind.as_str()) {
+            (GROUP, "IPClaim") => claim(Family::Metal3, raw),
+            (GROUP, "IPAddress") => address(Family::Metal3, raw),
+            (CAPI_IPAM_GROUP, "IPAddressClaim") => claim(Family::Capi, raw),
+            (CAPI_IPAM_GROUP, "IPAddress") => address(Family::Capi, raw),
+            (CLUSTER_GROUP, "Cluster") => Some(Self::Cluster(ClusterSeen::read(&raw))),
+            _ => None,
+        };
+        read.unwrap_or(Self::Other)
+    }
+}
+
+/// A pool, with as much of its metadata as is looked at.
+fn pool(loose: Loose) -> Thing {
+    let Loose { metadata: meta, spec, status, .. } = loose;
+    let text = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
+    let metadata = ObjectMeta {
+        name: text(&meta.name),
+        namespace: text(&meta.namespace),
+        uid: text(&meta.uid),
+        annotations: Some(
+            meta.annotations.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+        ),
+        finalizers: Some(meta.finalizers),
+        creation_timestamp: meta.creation_timestamp,
+        deletion_timestamp: meta.deletion_timestamp,
+        ..ObjectMeta::default()
+    };
+    let mut object = json!({"apiVersion": "ipam.metal3.io/v1alpha1", "kind": "IPPool", "metadata": metadata});
+    for (name, part) in [("spec", spec), ("status", status)].into_iter().filter(|(_, part)| !part.is_null()) {
+        object[name] = part;
+    }
+    match serde_json::from_value(object) {
+        Ok(pool) => Thing::Pool(Box::new(pool)),
+        Err(error) => Thing::BrokenPool(meta.name, error.to_string()),
+    }
+}
+
+impl World {
+    /// The world that these things are; what is of no concern is passed over.
+    pub fn of(things: Vec<Thing>) -> Self {
+        let mut world = Self { clusters: Some(Vec::new()), ..Self::default() };
+        for thing in things {
+            world.add(thing);
+        }
+        world
+    }
+
+    /// The same, of objects.
+    #[cfg(test)]
+    pub fn of_objects(objects: Vec<Value>) -> Self {
+        let read = |object| serde_json::from_value(object).unwrap_or(Thing::Other);
+        Self::of(objects.into_iter().map(read).collect())
+    }
+
+    fn add(&mut self, thing: Thing) {
+        match thing {
+            Thing::Pool(pool) => self.pools.push(*pool),
+            Thing::BrokenPool(name, why) => {
+                let error = Error::new(Failure::Failed, format!("pool {name} cannot be read")).caused_by(why);
+                self.unseen.insert(Kind::Pool, error);
+            }
+            Thing::Claim(claim) => self.claims.push(*claim),
+            Thing::Address(address) => self.addresses.push(*address),
+            Thing::Cluster(cluster) => self.clusters.get_or_insert_default().push(cluster),
+            Thing::List(things) => things.into_iter().for_each(|thing| self.add(thing)),
+            Thing::Nameless(_) | Thing::Other => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DUMP: &str = "
+apiVersion: ipam.metal3.io/v1alpha1
+kind: IPPool
+metadata: {name: p, namespace: ns}
+spec: {namePrefix: p, pools: [{subnet: 10.0.0.0/24}]}
+---
+apiVersion: v1
+kind: List
+items:
+- apiVersion: ipam.metal3.io/v1alpha1
+  kind: IPClaimList
+  items:
+  - metadata: {name: c, namespace: ns, creationTimestamp: 2026-11-24T10:00:00Z}
+    spec: {pool: {name: p}}
+- apiVersion: v1
+  kind: Secret
+  metadata: {name: s}
+";
+
+    #[test]
+    fn documents_lists_and_lists_in_lists_are_read() {
+        let world = World::of(parse(DUMP).unwrap());
+        assert_eq!((world.pools.len(), world.claims.len()), (1, 1));
+        assert!(world.claims[0].meta.creation_timestamp.is_some());
+    }
+
+    #[test]
+    fn json_is_read_as_it_is() {
+        let objects: Vec<Value> = parse("{\"kind\": \"A\"}\n{\"kind\": \"B\"}").unwrap();
+        assert_eq!(objects.len(), 2);
+        assert!(parse::<Value>("{").is_err());
+    }
+}

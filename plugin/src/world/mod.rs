@@ -1,0 +1,127 @@
+//! The world as it is: pools, and claims and addresses of both families as one. Read from a cluster or from files;
+//! everything that is told of it is a function of these values.
+
+mod dump;
+mod joined;
+mod machines;
+mod object;
+mod others;
+mod pairs;
+mod read;
+mod usage;
+
+use std::collections::BTreeMap;
+
+use ipam::api::{IPPool, Kind};
+use kube::ResourceExt;
+use serde_json::Value;
+
+pub use dump::{Thing, documents};
+pub use joined::Joined;
+pub use machines::Machines;
+pub use object::{Address, Claim, Meta, Owner, Raw, Ready};
+pub use others::foreign_pools;
+pub use read::Scope;
+pub use usage::{Key, Tallies, Tally, Usage, key, pool_state};
+
+use crate::error::{Error, Kind as Failure};
+use crate::suggest::did_you_mean;
+
+/// All objects that say how pools are used.
+#[derive(Default)]
+pub struct World {
+    pub pools: Vec<IPPool>,
+    pub claims: Vec<Claim>,
+    pub addresses: Vec<Address>,
+    /// None where nobody looked, or could.
+    pub clusters: Option<Vec<ClusterSeen>>,
+    /// The kinds that could not be seen, and why.
+    pub unseen: BTreeMap<Kind, Error>,
+}
+
+/// What matters of a Cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClusterSeen {
+    pub namespace: String,
+    pub name: String,
+    pub paused: bool,
+}
+
+impl ClusterSeen {
+    fn read(raw: &Raw) -> Self {
+        Self {
+            namespace: raw.metadata.namespace.clone(),
+            name: raw.metadata.name.clone(),
+            paused: raw.spec["paused"] == true || raw.metadata.paused(),
+        }
+    }
+}
+
+impl World {
+    /// Adds a pool as it comes. One that cannot be understood is noted as not seen.
+    fn add_pool(&mut self, pool: Value) {
+        let name = pool["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+        match serde_json::from_value(pool) {
+            Ok(pool) => self.pools.push(pool),
+            Err(error) => {
+                let error =
+                    Error::new(Failure::Failed, format!("pool {name} cannot be read")).caused_by(error);
+                self.unseen.insert(Kind::Pool, error);
+            }
+        }
+    }
+
+    /// Fails where one of these kinds could not be seen.
+    pub fn require(&mut self, kinds: &[Kind]) -> Result<(), Error> {
+        kinds.iter().find_map(|kind| self.unseen.remove(kind)).map_or(Ok(()), Err)
+    }
+
+    /// What could not be seen, a line each.
+    pub fn blind_spots(&self) -> Vec<String> {
+        self.unseen.values().map(|error| format!("warning: {}; it is left out", error.line())).collect()
+    }
+
+    /// The pool of this name in a namespace.
+    pub fn pool(&self, namespace: &str, name: &str) -> Option<&IPPool> {
+        self.pools
+            .iter()
+            .find(|pool| pool.namespace().as_deref() == Some(namespace) && pool.name_any() == name)
+    }
+
+    /// The same, which has to be there.
+    pub fn pool_named(&self, namespace: &str, name: &str) -> Result<&IPPool, Error> {
+        self.pool(namespace, name).ok_or_else(|| {
+            let here = self.pools.iter().filter(|pool| pool.namespace().as_deref() == Some(namespace));
+            let names: Vec<&str> = here.filter_map(|pool| pool.metadata.name.as_deref()).collect();
+            no_such("pool", name, namespace, &names, "`kubectl ipam status -A` shows all pools")
+        })
+    }
+
+    /// The address objects of a pool.
+    pub fn addresses_of<'a>(&'a self, pool: &'a IPPool) -> impl Iterator<Item = &'a Address> {
+        let (namespace, name) = key(pool);
+        self.addresses
+            .iter()
+            .filter(move |address| address.meta.namespace == namespace && address.pool == name)
+    }
+
+    /// The claims of a pool.
+    pub fn claims_of<'a>(&'a self, pool: &'a IPPool) -> impl Iterator<Item = &'a Claim> {
+        let (namespace, name) = key(pool);
+        self.claims.iter().filter(move |claim| claim.meta.namespace == namespace && claim.pool == name)
+    }
+
+    /// The use of all pools.
+    pub fn tallies(&self) -> Tallies {
+        let mut tallies = Tallies::default();
+        self.addresses.iter().for_each(|address| tallies.add_address(address));
+        self.claims.iter().for_each(|claim| tallies.add_claim(claim));
+        tallies
+    }
+}
+
+/// There is no object of that name; the nearest name is suggested.
+pub fn no_such(what: &str, name: &str, namespace: &str, known: &[&str], otherwise: &str) -> Error {
+    let error = Error::new(Failure::Failed, format!("there is no {what} {name} in namespace {namespace}"));
+    error.hint(did_you_mean(name, known.iter().copied()).unwrap_or_else(|| otherwise.to_owned()))
+}

@@ -1,0 +1,232 @@
+//! Reading objects: page by page, of the versions that are served.
+
+use std::borrow::Cow;
+use std::future::Future;
+
+use ipam::api::{Family, GROUP, Kind, Resource};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::{Address, Claim, ClusterSeen, Raw, World};
+use crate::cluster::{Cluster, not_installed};
+use crate::error::{Asked, Error, Kind as Failure};
+
+/// How many objects are asked for at once: with these the first rows come soon, and the memory stays small.
+const PAGE: usize = 1000;
+/// Versions of Cluster API's kinds that can be read, the preferred one first.
+const READABLE: [&str; 2] = ["v1beta2", "v1beta1"];
+
+/// Which objects are meant.
+#[derive(Clone, Debug, Default)]
+pub struct Scope {
+    /// None is all of them.
+    pub namespace: Option<String>,
+    /// A selector of labels.
+    pub selector: Option<String>,
+}
+
+impl Scope {
+    /// All objects of a namespace.
+    pub fn of(namespace: &str) -> Self {
+        Self { namespace: Some(namespace.to_owned()), selector: None }
+    }
+}
+
+/// One page of a list.
+#[derive(Deserialize)]
+struct Page<T> {
+    #[serde(default)]
+    metadata: PageMeta,
+    items: Vec<T>,
+}
+
+#[derive(Deserialize, Default)]
+struct PageMeta {
+    #[serde(rename = "continue", default)]
+    token: String,
+}
+
+#[derive(Deserialize)]
+struct ApiGroup {
+    versions: Vec<Version>,
+}
+
+#[derive(Deserialize)]
+struct Version {
+    version: String,
+}
+
+impl Cluster {
+    /// Where a kind is served; none where it is not installed.
+    pub async fn resource(&self, kind: Kind) -> Result<Option<Resource>, Error> {
+        let resource = kind.resource();
+        if resource.group == GROUP {
+            return Ok(Some(resource));
+        }
+        let served = self.versions(resource.group).await?;
+        let version = READABLE.into_iter().find(|version| served.iter().any(|other| other == version));
+        Ok(version.map(|version| Resource { version: Cow::Borrowed(version), ..resource }))
+    }
+
+    /// The versions that are served of a group, the preferred one first; none where it is not installed.
+    pub async fn versions(&self, group: &str) -> Result<Vec<String>, Error> {
+        let mut served = self.served.lock().await;
+        if let Some(versions) = served.get(group) {
+            return Ok(versions.clone());
+        }
+        let asked = Asked { verb: "get", resource: format!("/apis/{group}"), namespace: None };
+        let found: Option<ApiGroup> = self.get(&format!("/apis/{group}"), &asked).await?;
+        let versions = found.map(|group| group.versions).unwrap_or_default();
+        let versions: Vec<String> = versions.into_iter().map(|version| version.version).collect();
+        served.insert(group.to_owned(), versions.clone());
+        Ok(versions)
+    }
+
+    /// What the API server answers to a path; none where there is no such thing.
+    pub async fn get<T: DeserializeOwned>(&self, path: &str, asked: &Asked) -> Result<Option<T>, Error> {
+        let request = http::Request::get(path).body(Vec::new());
+        let request = request.map_err(|error| Error::new(Failure::Failed, "no request").caused_by(error))?;
+        match self.in_time(asked, self.client.request::<T>(request)).await? {
+            Ok(answer) => Ok(Some(answer)),
+            Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),
+            Err(error) => Err(asked.failed(error)),
+        }
+    }
+
+    /// The answer, if it comes within `--request-timeout`.
+    async fn in_time<T>(&self, asked: &Asked, answer: impl Future<Output = T>) -> Result<T, Error> {
+        let Some(timeout) = self.timeout else { return Ok(answer.await) };
+        tokio::time::timeout(timeout, answer).await.map_err(|_| {
+            Error::new(Failure::Failed, format!("cannot {} {}", asked.verb, asked.resource))
+                .caused_by(format!("no answer within {timeout:?}"))
+                .hint("--request-timeout says how long a request may take")
+        })
+    }
+
+    /// One object; none where there is none, or not its kind.
+    pub async fn find<T: DeserializeOwned>(&self, kind: Kind, name: &str) -> Result<Option<T>, Error> {
+        let Some(resource) = self.resource(kind).await? else { return Ok(None) };
+        let Resource { group, version, plural, .. } = &resource;
+        let namespace = &self.namespace;
+        let asked =
+            Asked { verb: "get", resource: format!("{plural}.{group}"), namespace: Some(namespace.clone()) };
+        self.get(&format!("/apis/{group}/{version}/namespaces/{namespace}/{plural}/{name}"), &asked).await
+    }
+
+    /// Hands all objects of a kind to `take`; false where the kind is not installed.
+    pub async fn each<T: DeserializeOwned>(
+        &self,
+        kind: Kind,
+        scope: &Scope,
+        take: impl FnMut(T),
+    ) -> Result<bool, Error> {
+        let Some(resource) = self.resource(kind).await? else { return Ok(false) };
+        self.each_of(resource.group, &resource.version, resource.plural, scope, take).await
+    }
+
+    /// The same for a kind of anybody.
+    pub async fn each_of<T: DeserializeOwned>(
+        &self,
+        group: &str,
+        version: &str,
+        plural: &str,
+        scope: &Scope,
+        mut take: impl FnMut(T),
+    ) -> Result<bool, Error> {
+        let asked =
+            Asked { verb: "list", resource: format!("{plural}.{group}"), namespace: scope.namespace.clone() };
+        let place = scope.namespace.as_ref().map_or(String::new(), |name| format!("namespaces/{name}/"));
+        let selector =
+            scope.selector.as_ref().map_or(String::new(), |text| format!("&labelSelector={}", escaped(text)));
+        let mut token = String::new();
+        loop {
+            let from =
+                if token.is_empty() { String::new() } else { format!("&continue={}", escaped(&token)) };
+            let path = format!("/apis/{group}/{version}/{place}{plural}?limit={PAGE}{selector}{from}");
+            let Some(page) = self.get::<Page<T>>(&path, &asked).await? else { return Ok(false) };
+            page.items.into_iter().for_each(&mut take);
+            if page.metadata.token.is_empty() {
+                return Ok(true);
+            }
+            token = page.metadata.token;
+        }
+    }
+
+    /// Claims of a family that want an address of a pool of ours.
+    pub async fn claims(
+        &self,
+        family: Family,
+        scope: &Scope,
+        mut take: impl FnMut(Claim),
+    ) -> Result<bool, Error> {
+        self.each(Kind::Claim(family), scope, |raw| Claim::read(family, raw).into_iter().for_each(&mut take))
+            .await
+    }
+
+    /// Addresses of a family that are of a pool of ours.
+    pub async fn addresses(
+        &self,
+        family: Family,
+        scope: &Scope,
+        mut take: impl FnMut(Address),
+    ) -> Result<bool, Error> {
+        self.each(Kind::Address(family), scope, |raw| {
+            Address::read(family, raw).into_iter().for_each(&mut take);
+        })
+        .await
+    }
+}
+
+/// A text as it stands in a query.
+fn escaped(text: &str) -> String {
+    let byte = |b: u8| match b {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => char::from(b).to_string(),
+        _ => format!("%{b:02X}"),
+    };
+    text.bytes().map(byte).collect()
+}
+
+impl World {
+    /// Reads a namespace, or all of them: addresses before claims before pools, so that what is under way meanwhile
+    /// does not look like an address without a claim.
+    pub async fn read(cluster: &Cluster, scope: &Scope) -> Self {
+        let mut world = Self::default();
+        for family in [Family::Metal3, Family::Capi] {
+            let listed = cluster.addresses(family, scope, |address| world.addresses.push(address)).await;
+            world.note(Kind::Address(family), listed);
+        }
+        for family in [Family::Metal3, Family::Capi] {
+            let listed = cluster.claims(family, scope, |claim| world.claims.push(claim)).await;
+            world.note(Kind::Claim(family), listed);
+        }
+        let mut pools: Vec<Value> = Vec::new();
+        let listed = cluster.each(Kind::Pool, scope, |pool| pools.push(pool)).await;
+        world.note(Kind::Pool, listed);
+        for pool in pools {
+            world.add_pool(pool);
+        }
+        world
+    }
+
+    /// Reads the Clusters as well.
+    pub async fn with_clusters(mut self, cluster: &Cluster, scope: &Scope) -> Self {
+        let mut clusters = Vec::new();
+        let listed =
+            cluster.each(Kind::Cluster, scope, |raw: Raw| clusters.push(ClusterSeen::read(&raw))).await;
+        if matches!(listed, Ok(true)) {
+            self.clusters = Some(clusters);
+        }
+        self.note(Kind::Cluster, listed);
+        self
+    }
+
+    /// Remembers what could not be seen. Kinds of Cluster API that are not installed are no loss.
+    fn note(&mut self, kind: Kind, listed: Result<bool, Error>) {
+        match listed {
+            Ok(false) if kind.group() == GROUP => drop(self.unseen.insert(kind, not_installed(kind))),
+            Ok(_) => {}
+            Err(error) => drop(self.unseen.insert(kind, error)),
+        }
+    }
+}

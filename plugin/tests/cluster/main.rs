@@ -1,0 +1,13 @@
+//! The plugin through `kubectl ipam`, against a real API server and the controller: stdout, stderr, exit code.
+
+#![expect(clippy::unwrap_used, reason = "that is how a test fails")]
+
+mod check;
+mod completion;
+mod explain;
+mod plan;
+mod reads;
+mod refusals;
+mod scene;
+mod terminal;
+mod writes;

@@ -1,0 +1,136 @@
+//! What a person at a terminal is asked, and told.
+
+use std::process::Command;
+
+use rexpect::session::PtySession;
+
+use crate::scene::{Scene, binary, objects};
+
+fn at_a_terminal(scene: &Scene, arguments: &[&str]) -> Command {
+    let mut command = Command::new(binary("kubectl-ipam"));
+    command
+        .env("KUBECONFIG", scene.plane.kubeconfig())
+        .env("NO_COLOR", "1")
+        .env("TERM", "xterm")
+        .args(arguments)
+        .args(["-n", &scene.namespace]);
+    command
+}
+
+/// Plays a dialogue to its end.
+async fn play(
+    command: Command,
+    dialogue: impl FnOnce(&mut PtySession) -> Result<(), rexpect::error::Error> + Send + 'static,
+) {
+    let played = tokio::task::spawn_blocking(move || {
+        let mut session = rexpect::session::spawn_command(command, Some(60_000))?;
+        dialogue(&mut session)?;
+        session.exp_eof().map(drop)
+    });
+    played.await.unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn create_pool_asks_its_way_through() {
+    let scene = Scene::new("ask-pool").await.with_controller();
+    scene.create(&[objects::pool("other", "10.0.0.5", "10.0.0.6"), objects::cluster("k", false)]);
+    let told = format!(
+        "the same by flags: kubectl ipam create-pool -n {} p --range 10.0.0.1-10.0.0.9 --cluster k",
+        scene.namespace
+    );
+    play(at_a_terminal(&scene, &["create-pool"]), move |session| {
+        session.exp_string("Name of the pool")?;
+        session.send_line("other")?;
+        session.exp_string("there is a pool of this name")?;
+        session.send_line("p")?;
+        session.exp_string("Addresses")?;
+        session.send_line("10.0.0.9-10.0.0.1")?;
+        session.exp_string("end IP 10.0.0.1 is before start IP 10.0.0.9")?;
+        session.send_line("10.0.0.1-10.0.0.9")?;
+        session.exp_string("9 addresses: 10.0.0.1-10.0.0.9")?;
+        session.exp_string("warning: it overlaps with 10.0.0.5-10.0.0.6 of pool other")?;
+        session.exp_string("Gateway")?;
+        session.send_line("")?;
+        session.exp_string("Cluster of the pool")?;
+        session.send_line("k")?;
+        session.exp_string("+ ippool.ipam.metal3.io/p")?;
+        session.exp_string("Create the pool?")?;
+        session.send("y")?;
+        session.flush()?;
+        session.exp_string("ippool.ipam.metal3.io/p created")?;
+        session.exp_string(&told)?;
+        Ok(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn claim_and_release_ask_for_what_is_missing() {
+    let scene = Scene::new("ask-claim").await.with_controller();
+    scene.done(&["create-pool", "p", "--range", "10.0.0.1-10.0.0.9"]);
+    let told = format!("the same by flags: kubectl ipam claim -n {} --pool p c", scene.namespace);
+    play(at_a_terminal(&scene, &["claim"]), move |session| {
+        session.exp_string("Pool")?;
+        session.send_line("")?;
+        session.exp_string("Name of the claim")?;
+        session.send_line("c")?;
+        session.exp_string("Create it?")?;
+        session.send("y")?;
+        session.flush()?;
+        session.exp_string("ipclaim.ipam.metal3.io/c created")?;
+        session.exp_string("c   10.0.0.")?;
+        session.exp_string(&told)?;
+        Ok(())
+    })
+    .await;
+    let told = format!("the same by flags: kubectl ipam release -n {} c --yes", scene.namespace);
+    play(at_a_terminal(&scene, &["release"]), move |session| {
+        session.exp_string("Claim")?;
+        session.send_line("")?;
+        session.exp_string("- ipclaim.ipam.metal3.io/c")?;
+        session.exp_string("Go on?")?;
+        session.send("y")?;
+        session.flush()?;
+        session.exp_string("ipclaim.ipam.metal3.io/c released")?;
+        session.exp_string(&told)?;
+        Ok(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_says_no_or_breaks_off_changes_nothing() {
+    let scene = Scene::new("ask-no").await;
+    scene.create(&[objects::pool("p", "10.0.0.1", "10.0.0.9")]);
+    play(at_a_terminal(&scene, &["delete-pool", "p"]), |session| {
+        session.exp_string("- ippool.ipam.metal3.io/p")?;
+        session.exp_string("Go on?")?;
+        session.send("n")?;
+        session.flush()?;
+        session.exp_string("error: not done: nothing was written")?;
+        Ok(())
+    })
+    .await;
+    play(at_a_terminal(&scene, &["create-pool"]), |session| {
+        session.exp_string("Name of the pool")?;
+        session.send_control('c')?;
+        session.exp_string("nothing was written")?;
+        Ok(())
+    })
+    .await;
+    assert_eq!(scene.done(&["status", "-o", "name"]), "ippool.ipam.metal3.io/p\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_done_before_an_interruption_is_said() {
+    let scene = Scene::new("interrupt").await;
+    scene.create(&[objects::pool("p", "10.0.0.1", "10.0.0.9")]);
+    play(at_a_terminal(&scene, &["claim", "c", "--pool", "p"]), |session| {
+        session.exp_string("ipclaim.ipam.metal3.io/c created")?;
+        session.send_control('c')?;
+        session
+            .exp_string("error: interrupted; this was done and stays: ipclaim.ipam.metal3.io/c created")?;
+        Ok(())
+    })
+    .await;
+}
