@@ -31,6 +31,8 @@ run: ## Run the controller against the current kubeconfig
 
 .PHONY: deploy-examples
 deploy-examples: ## Apply the examples to the current context and wait for the addresses
+	@if kubectl get crd clusters.cluster.x-k8s.io >/dev/null 2>&1; then kubectl apply -f examples/cluster.yaml; \
+	  else echo "Cluster API is not installed here: examples/cluster.yaml is left out"; fi
 	kubectl apply -f examples/pool.yaml -f examples/claims.yaml
 	kubectl wait --for=condition=Ready --timeout=60s -f examples/claims.yaml
 	kubectl get ippools,ipclaims,m3ipaddresses
@@ -39,6 +41,8 @@ deploy-examples: ## Apply the examples to the current context and wait for the a
 delete-examples: ## Remove the examples from the current context and wait until they are gone
 	kubectl delete --ignore-not-found --wait --timeout=60s -f examples/claims.yaml
 	kubectl delete --ignore-not-found --wait --timeout=60s -f examples/pool.yaml
+	@if kubectl get crd clusters.cluster.x-k8s.io >/dev/null 2>&1; then \
+	  kubectl delete --ignore-not-found --wait --timeout=60s -f examples/cluster.yaml; fi
 
 ##### Work on it
 

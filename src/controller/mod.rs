@@ -54,6 +54,13 @@ pub struct Options {
     pub grace: Duration,
 }
 
+impl Options {
+    fn ledger(&self) -> ledger::Config {
+        let is_shard = !self.watch_filter.is_empty();
+        ledger::Config { grace: self.grace, is_shard, ..ledger::Config::default() }
+    }
+}
+
 /// The kinds that are watched, in the order in which they are listed first: an address is known before the claim that
 /// it belongs to, and both before the pool.
 const KINDS: [Kind; 6] = [
@@ -122,7 +129,7 @@ async fn work(client: Client, options: &Options, links: Links, stop: impl Future
         news,
     };
     let mut controller = Controller {
-        ledger: Ledger::new(ledger::Config { grace: options.grace, ..ledger::Config::default() }, KINDS),
+        ledger: Ledger::new(options.ledger(), KINDS),
         clock: Clock::start(),
         rng: SmallRng::from_rng(&mut rand::rng()),
         applier: Applier::new(client.clone(), "ipam-controller", REQUEST_TIMEOUT),

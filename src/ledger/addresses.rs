@@ -251,7 +251,8 @@ impl Ledger {
 
     /// Whose business an address is: a claim's only if it is that very claim, by UID where one is known.
     fn owner(&self, address: &Address) -> Owner {
-        if address.is_foreign() {
+        let knows_pool = || self.books.get(&address.pool_id()).is_some_and(|book| book.pool.is_some());
+        if address.is_foreign() || (self.config.is_shard && !knows_pool()) {
             return Owner::Person;
         }
         let claim = address.claim_id();

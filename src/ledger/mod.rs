@@ -75,11 +75,14 @@ pub struct Config {
     pub grace: Duration,
     /// `status.indexes` is cut off at this many bytes.
     pub indexes_limit: usize,
+    /// There are pools and claims that other controllers serve and this ledger does not see: an address of a pool that
+    /// is not known is theirs.
+    pub is_shard: bool,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { grace: Duration::from_secs(30), indexes_limit: 1 << 20 }
+        Self { grace: Duration::from_secs(30), indexes_limit: 1 << 20, is_shard: false }
     }
 }
 

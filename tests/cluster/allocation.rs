@@ -65,7 +65,7 @@ async fn s6_a_pool_waits_for_its_cluster_and_starts_when_it_appears() {
 }
 
 #[tokio::test]
-async fn a_claim_gets_what_is_reserved_for_it_or_what_it_asks_for() {
+async fn s3_a_claim_gets_what_is_reserved_or_asked_for_and_one_that_cannot_holds_up_no_other() {
     let mut scene = Scene::new("certain").await;
     scene.start_controller();
     let spec = json!({
@@ -95,7 +95,7 @@ async fn a_claim_gets_what_is_reserved_for_it_or_what_it_asks_for() {
     scene.create_claim_with("outside", "p", asks("10.0.0.4")).await;
     let why = scene.refused("outside", "AllocationFailed").await;
     assert_eq!(why, "PreAllocation and requested ip address are conflicting");
-    // S3: none of these holds up another claim; S2: what is mended is served.
+    // None of these holds up another claim, and what is mended is served.
     scene.create_claim("plain").await;
     assert_eq!(scene.bound("plain").await, "10.0.0.2");
     scene
@@ -204,4 +204,39 @@ async fn a_claim_for_no_pool_or_for_one_elsewhere_says_so() {
     for name in ["lost", "abroad"] {
         assert!(scene.status(name).await["errorMessage"].is_null());
     }
+}
+
+#[tokio::test]
+async fn s8_indexes_that_would_outgrow_etcd_are_cut_off_and_say_so() {
+    let scene = Scene::with_pool(Family::Metal3, "s8", "10.0.0.1", "10.0.255.255").await;
+    // Names of claims have no limit here, and so a hundred of them fill what takes twenty thousand otherwise.
+    let make = |n: u32| {
+        let address = json!({
+            "apiVersion": "ipam.metal3.io/v1alpha1", "kind": "IPAddress", "metadata": {"name": format!("hand-{n}")},
+            "spec": {
+                "address": format!("10.0.1.{n}"), "pool": {"name": "p"},
+                "claim": {"name": format!("{n}{}", "x".repeat(12_000))},
+            },
+        });
+        let addresses = scene.addresses.clone();
+        async move {
+            addresses
+                .create(&PostParams::default(), &serde_json::from_value(address).unwrap())
+                .await
+                .unwrap();
+        }
+    };
+    futures::future::join_all((0..100).map(make)).await;
+    scene.create_claim("c").await;
+    assert_eq!(scene.bound("c").await, "10.0.0.1");
+    let look = || async {
+        let status = scene.pools.get("p").await.unwrap().status?;
+        let truncated = status.conditions.iter().any(|condition| condition.type_ == "IndexesTruncated");
+        // The counts come from the address objects, and are complete.
+        let held = status.capacity? - status.available_ip_count?;
+        (truncated && held == 101).then_some(status)
+    };
+    let status = scene.until("the indexes are cut off", look).await;
+    let size: usize = status.indexes.iter().map(|(claim, ip)| claim.len() + ip.len()).sum();
+    assert!((900_000..=1 << 20).contains(&size), "{size}");
 }

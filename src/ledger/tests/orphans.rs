@@ -149,3 +149,13 @@ fn an_orphan_that_somebody_else_holds_is_stripped_once_and_left_to_them() {
     assert_eq!(scene.run_for(GRACE)[1..], SWEEP[..3]);
     assert_eq!(scene.run_for(GRACE * 10), NOTHING);
 }
+
+#[test]
+fn an_address_of_a_pool_that_another_shard_serves_is_left_to_it() {
+    let mut scene = Scene::of_a_shard(pool("10.0.0.1-10.0.0.9"));
+    scene.add(Address { pool: "theirs".into(), ..made("q-10-0-0-1", "10.0.0.1", "gone", "u") });
+    scene.add(made("p-10-0-0-1", "10.0.0.1", "gone", "u"));
+    let swept: Vec<String> = scene.run_for(Duration::from_mins(2));
+    assert!(swept.contains(&"delete address p-10-0-0-1".to_owned()), "{swept:?}");
+    assert!(!swept.iter().any(|act| act.contains("q-10-0-0-1")), "{swept:?}");
+}

@@ -63,6 +63,11 @@ impl Scene {
         Self::with_config(Config { indexes_limit, ..Config::default() }, pool)
     }
 
+    /// As [`Self::with`], for a controller that serves a part of what there is.
+    pub fn of_a_shard(pool: Pool) -> Self {
+        Self::with_config(Config { is_shard: true, ..Config::default() }, pool)
+    }
+
     fn with_config(config: Config, pool: Pool) -> Self {
         let mut scene = Self::configured(config);
         scene.list_all();
