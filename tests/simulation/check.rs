@@ -201,12 +201,14 @@ impl Check {
             let is_its = claim.is_some_and(|claim| {
                 address.claim_uid().is_none_or(|uid| *uid == claim.meta.uid)
                     || claim.shown.address.as_ref() == Some(&id.name)
+                    || will_inherit(server, claim, address)
             });
             if !paused && !is_its && !object.finalizers.is_empty() {
                 return Err(format!("{id} has no claim and stays"));
             }
-            let stays_for_claim =
-                claim.is_some_and(|claim| claim.paused || object_is_held(server, &claim.id));
+            let stays_for_claim = claim.is_some_and(|claim| {
+                claim.paused || object_is_held(server, &claim.id) || will_inherit(server, claim, address)
+            });
             if address.meta.deleting && !paused && !stays_for_claim {
                 return Err(format!("{id} is being deleted and stays"));
             }
@@ -214,6 +216,14 @@ impl Check {
         })?;
         server.objects.keys().filter(|id| id.kind == Kind::Pool).try_for_each(|id| pool_is_right(server, id))
     }
+}
+
+/// Whether a claim that cannot have the address of a former one of its name now may have it later.
+fn will_inherit(server: &Server, claim: &Claim, address: &Address) -> bool {
+    let waits = server
+        .pool(&claim.pool_id())
+        .is_none_or(|pool| !pool.meta.deleting && pool.cluster.is_some() && cluster(server, pool).is_none());
+    address.pool == claim.pool && claim.shown.address.is_none() && (claim.paused || waits)
 }
 
 /// Whether the one of two publications that came later could have been known to be one too many. A controller that does
@@ -227,7 +237,7 @@ fn is_ours_to_prevent(one: &Published, other: &Published) -> bool {
 /// The address object that a write is meant for.
 fn touched(write: &Write) -> Option<(&Id, &Uid)> {
     match &write.act {
-        Act::Delete { address, uid } => Some((address, uid)),
+        Act::Delete { address, uid, .. } => Some((address, uid)),
         Act::Adopt(adoption) => Some((&adoption.address, &adoption.uid)),
         Act::Strip { object, uid, .. } => Some((object, uid)),
         _ => None,
@@ -309,7 +319,13 @@ fn free(server: &Server, pool: &ipam::ledger::Pool) -> Vec<IpAddr> {
 /// that it would need is another's, in whichever family.
 fn is_held(server: &Server, pool: &ipam::ledger::Pool, ip: IpAddr) -> bool {
     let name = address_name(&pool.name_prefix, ip);
-    let published = |claim: &Claim| claim.shown.address.as_deref() == Some(name.as_str());
+    let published = |claim: &Claim| {
+        claim.shown.address.as_ref().is_some_and(|shown| {
+            // The name of one that was made by hand does not say which address it was, once it is gone.
+            let unknown = shown.starts_with("hand-") && server.address(&claim.address_id(shown)).is_none();
+            **shown == *name || unknown && claim.pool == pool.id.name
+        })
+    };
     server.addresses().any(|(_, address)| {
         (address.pool == pool.id.name && address.ip == Some(ip)) || *address.id.name == *name
     }) || server.claims().any(|(_, claim)| published(claim))

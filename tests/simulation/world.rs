@@ -9,6 +9,7 @@ use rand::{RngExt, SeedableRng};
 
 use crate::check::Check;
 use crate::controller::{Controller, Sent};
+use crate::restore::Lost;
 use crate::server::{KINDS, Server};
 
 /// One run.
@@ -21,6 +22,8 @@ pub struct World {
     now: Duration,
     pub rng: SmallRng,
     pub check: Check,
+    /// Objects that were lost, and may come back from a backup.
+    pub lost: Vec<Lost>,
     /// There was more than one controller.
     crowded: bool,
     /// Faults and people's doings still happen.
@@ -48,6 +51,7 @@ impl World {
             now: Duration::from_secs(1),
             rng: SmallRng::seed_from_u64(seed),
             check: Check::default(),
+            lost: Vec::new(),
             crowded: false,
             stormy: true,
             steps: 0,

@@ -83,7 +83,8 @@ impl DeletePool {
 
 fn deletion(plan: &mut Plan, cluster: &Cluster, pool: &IPPool) {
     let name = pool.name_any();
-    let change = Change::Delete { target: cluster.target(ObjectKind::Pool, &name), uid: pool.uid() };
+    let change =
+        Change::Delete { target: cluster.target(ObjectKind::Pool, &name), uid: pool.uid(), version: None };
     plan.step('-', &format!("ippool.ipam.metal3.io/{name}"), "deletion asked for", change);
 }
 

@@ -53,7 +53,7 @@ pub fn deletion(cluster: &Cluster, claims: &[IPClaim]) -> Plan {
     for claim in claims {
         let name = claim.name_any();
         let target = cluster.target(ObjectKind::Claim(Family::Metal3), &name);
-        let change = Change::Delete { target, uid: claim.uid() };
+        let change = Change::Delete { target, uid: claim.uid(), version: None };
         plan.step('-', &format!("ipclaim.ipam.metal3.io/{name}"), "deletion asked for", change);
     }
     plan
