@@ -7,6 +7,10 @@
 mod allocation;
 mod crds;
 mod faults;
+mod metal3;
+mod moving;
 mod people;
 mod release;
+mod restore;
 mod scene;
+mod switchover;
