@@ -244,6 +244,20 @@ fn touched(write: &Write) -> Option<(&Id, &Uid)> {
     }
 }
 
+/// Whether a write sweeps up an address that is of a claim which lives and publishes it.
+pub fn sweeps_one_in_use(server: &Server, write: &Write) -> bool {
+    let Act::Delete { address: id, uid, .. } = &write.act else { return false };
+    let Some(address) = server.address(id) else { return false };
+    let is_sweep = write.subject == *id && address.meta.uid == *uid && !address.meta.deleting;
+    is_sweep
+        && server.claim(&address.claim_id()).is_some_and(|claim| {
+            address.claim_uid() == Some(&claim.meta.uid)
+                && claim.shown.address.as_ref() == Some(&id.name)
+                && !claim.meta.deleting
+                && !claim.foreign
+        })
+}
+
 fn object_is_held(server: &Server, claim: &Id) -> bool {
     server.objects.get(claim).is_some_and(|object| {
         object.seen.meta().deleting

@@ -7,7 +7,7 @@ use ipam::ledger::{Act, Now, Outcome, Shown, Write};
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
-use crate::check::Check;
+use crate::check::{Check, sweeps_one_in_use};
 use crate::controller::{Controller, Sent};
 use crate::restore::Lost;
 use crate::server::{KINDS, Server};
@@ -280,7 +280,11 @@ impl World {
 
     fn effect(&mut self, write: &Write, whose: Whose) -> Result<Outcome, String> {
         self.check.before(&self.server, write, whose)?;
+        let in_use = sweeps_one_in_use(&self.server, write);
         let outcome = self.server.carry_out(write);
+        if in_use && matches!(outcome, Outcome::Seen(_)) {
+            return Err(format!("{} takes effect although that is published", write.act));
+        }
         self.check.after(&self.server, write, &outcome, whose);
         Ok(outcome)
     }
