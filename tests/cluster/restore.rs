@@ -19,6 +19,7 @@ const NAMES: [&str; 3] = ["a", "b", "c"];
 
 /// What comes back of each object, and when.
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each part is kept or lost on its own")]
 struct Backup {
     status: bool,
     /// With owner references, which name UIDs that do not exist any more: the garbage collector acts on them.

@@ -134,8 +134,9 @@ async fn l4_d10_addresses_that_were_leaked_are_released_after_the_grace(family: 
     scene.metal3_address(&pool, "b", "10.0.0.2", &[]).await;
     // The claim was deleted and came back under its name, and has another address since.
     scene.metal3_address(&pool, "lives", "10.0.0.5", &[VANISHED.to_owned()]).await;
+    scene.metal3_address(&pool, "lives", "10.0.0.6", &[]).await;
     scene.start_controller();
-    for ip in ["10.0.0.1", "10.0.0.2", "10.0.0.5"] {
+    for ip in ["10.0.0.1", "10.0.0.2", "10.0.0.5", "10.0.0.6"] {
         scene.address_gone(&address_name(ip)).await;
     }
     assert_eq!(scene.bound("lives").await, "10.0.0.4");

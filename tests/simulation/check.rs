@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use ipam::api::{Family, Kind, address_in_name, address_name};
 use ipam::ledger::{Act, Address, Claim, Id, Outcome, Seen, Text, Uid, Write};
 
+use crate::restore::will_inherit;
 use crate::server::{Object, Server};
 use crate::world::{Whose, publishes};
 
@@ -218,14 +219,6 @@ impl Check {
     }
 }
 
-/// Whether a claim that cannot have the address of a former one of its name now may have it later.
-fn will_inherit(server: &Server, claim: &Claim, address: &Address) -> bool {
-    let waits = server
-        .pool(&claim.pool_id())
-        .is_none_or(|pool| !pool.meta.deleting && pool.cluster.is_some() && cluster(server, pool).is_none());
-    address.pool == claim.pool && claim.shown.address.is_none() && (claim.paused || waits)
-}
-
 /// Whether the one of two publications that came later could have been known to be one too many. A controller that does
 /// not look for the other family's addresses cannot be kept from doubling one.
 fn is_ours_to_prevent(one: &Published, other: &Published) -> bool {
@@ -244,20 +237,6 @@ fn touched(write: &Write) -> Option<(&Id, &Uid)> {
     }
 }
 
-/// Whether a write sweeps up an address that is of a claim which lives and publishes it.
-pub fn sweeps_one_in_use(server: &Server, write: &Write) -> bool {
-    let Act::Delete { address: id, uid, .. } = &write.act else { return false };
-    let Some(address) = server.address(id) else { return false };
-    let is_sweep = write.subject == *id && address.meta.uid == *uid && !address.meta.deleting;
-    is_sweep
-        && server.claim(&address.claim_id()).is_some_and(|claim| {
-            address.claim_uid() == Some(&claim.meta.uid)
-                && claim.shown.address.as_ref() == Some(&id.name)
-                && !claim.meta.deleting
-                && !claim.foreign
-        })
-}
-
 fn object_is_held(server: &Server, claim: &Id) -> bool {
     server.objects.get(claim).is_some_and(|object| {
         object.seen.meta().deleting
@@ -271,7 +250,7 @@ fn is_paused(server: &Server, pool: &Id) -> bool {
 }
 
 /// Whether the pool's Cluster is paused; none where there is no such Cluster.
-fn cluster(server: &Server, pool: &ipam::ledger::Pool) -> Option<bool> {
+pub fn cluster(server: &Server, pool: &ipam::ledger::Pool) -> Option<bool> {
     let id = pool.id.beside(Kind::Cluster, pool.cluster.as_ref()?);
     match &server.objects.get(&id)?.seen {
         Seen::Cluster(cluster) => Some(cluster.paused),

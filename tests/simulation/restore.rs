@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use ipam::api::Kind;
-use ipam::ledger::{Address, Id, PoolStatusSeen, Seen, Shown};
+use ipam::ledger::{Act, Address, Claim, Id, PoolStatusSeen, Seen, Shown, Write};
 use rand::RngExt;
 
-use crate::server::{FOREIGN, Object, meta_mut};
+use crate::check::cluster;
+use crate::server::{FOREIGN, Object, Server, meta_mut};
 use crate::world::World;
 
 /// An object that was lost.
@@ -89,4 +90,26 @@ impl World {
         address.ip.is_some_and(|ip| self.check.is_published(ip))
             || self.server.addresses().any(|(_, other)| is_other(other))
     }
+}
+
+/// Whether a claim that cannot have the address of a former one of its name now may have it later.
+pub fn will_inherit(server: &Server, claim: &Claim, address: &Address) -> bool {
+    let waits = server
+        .pool(&claim.pool_id())
+        .is_none_or(|pool| !pool.meta.deleting && pool.cluster.is_some() && cluster(server, pool).is_none());
+    address.pool == claim.pool && claim.shown.address.is_none() && (claim.paused || waits)
+}
+
+/// Whether a write sweeps up an address that is of a claim which lives and publishes it.
+pub fn sweeps_one_in_use(server: &Server, write: &Write) -> bool {
+    let Act::Delete { address: id, uid, .. } = &write.act else { return false };
+    let Some(address) = server.address(id) else { return false };
+    let is_sweep = write.subject == *id && address.meta.uid == *uid && !address.meta.deleting;
+    is_sweep
+        && server.claim(&address.claim_id()).is_some_and(|claim| {
+            address.claim_uid() == Some(&claim.meta.uid)
+                && claim.shown.address.as_ref() == Some(&id.name)
+                && !claim.meta.deleting
+                && !claim.foreign
+        })
 }

@@ -7,9 +7,9 @@ use ipam::ledger::{Act, Now, Outcome, Shown, Write};
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
-use crate::check::{Check, sweeps_one_in_use};
+use crate::check::Check;
 use crate::controller::{Controller, Sent};
-use crate::restore::Lost;
+use crate::restore::{Lost, sweeps_one_in_use};
 use crate::server::{KINDS, Server};
 
 /// One run.

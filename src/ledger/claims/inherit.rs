@@ -120,7 +120,10 @@ impl Ledger {
         let ip = self.claims.get(id).and_then(|entry| {
             let left = entry.heirloom.as_ref().filter(|left| left.proven)?;
             let address = self.held_by(entry).find(|address| address.meta.uid == left.object)?;
-            address.ip.filter(|&ip| self.is_sole_holder(entry, address) && self.suits(entry, ip))
+            let is_free_to = |ip| entry.reserve.as_ref().is_none_or(|reserve| reserve.ip == ip);
+            address
+                .ip
+                .filter(|&ip| is_free_to(ip) && self.is_sole_holder(entry, address) && self.suits(entry, ip))
         });
         if let Some(ip) = ip {
             self.reserve_new(id, ip);

@@ -78,7 +78,12 @@ impl Entry {
         match address.claim_uid() {
             Some(uid) if *uid == self.claim.meta.uid => true,
             Some(_) => (self.publishes(address) || self.inherits(address)) && address.pool == self.claim.pool,
-            None => address.pool == self.claim.pool,
+            None => {
+                // One with our finalizer and no UID is one of Metal3's whose owner the garbage collector took away.
+                let by_hand = address.meta.finalizers.ours.is_none();
+                let is_free = by_hand || self.publishes(address) || self.claim.shown.address.is_none();
+                is_free && address.pool == self.claim.pool
+            }
         }
     }
 

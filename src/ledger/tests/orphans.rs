@@ -117,6 +117,15 @@ fn an_address_of_the_system_that_is_replaced_is_swept_up_if_its_claim_is_gone() 
 }
 
 #[test]
+fn an_address_of_the_system_that_is_replaced_is_swept_up_if_its_claim_has_another() {
+    let mut scene = Scene::with(pool("10.0.0.1-10.0.0.2"));
+    scene.after(request("a", "10.0.0.2"));
+    scene.after(Address { meta: meta(OURS), ..by_hand("p-10-0-0-1", "10.0.0.1", "a") });
+    assert_eq!(scene.run_for(GRACE)[1..], SWEEP);
+    assert_eq!(scene.bound(), [("a", "p-10-0-0-2")]);
+}
+
+#[test]
 fn nothing_is_swept_up_while_the_pool_is_paused_as_it_may_be_on_the_move() {
     let mut scene = orphaned();
     scene.change_pool("p", |pool| pool.paused = true);
