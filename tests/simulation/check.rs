@@ -48,7 +48,7 @@ impl Check {
         self.published.retain(|_, published| published.object != *object);
     }
 
-    /// A controller starts anew: which address a claim publishes, it can only tell from the object, or from its name by
+    /// A controller starts anew, perhaps after what it needed is lost: which address a claim publishes, it can only tell from the object, or from its name by
     /// the prefix that the pool has now.
     pub fn start_over(&mut self, server: &Server) {
         let names: BTreeMap<&Uid, Option<&Text>> =
@@ -200,7 +200,8 @@ impl Check {
             let claim = server.claim(&address.claim_id());
             let paused = is_paused(server, &address.pool_id());
             let is_its = claim.is_some_and(|claim| {
-                address.claim_uid().is_none_or(|uid| *uid == claim.meta.uid)
+                let unowned = address.meta.finalizers.ours.is_none() || claim.shown.address.is_none();
+                address.claim_uid().map_or(unowned, |uid| *uid == claim.meta.uid)
                     || claim.shown.address.as_ref() == Some(&id.name)
                     || will_inherit(server, claim, address)
             });

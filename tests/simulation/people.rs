@@ -164,6 +164,7 @@ impl World {
         self.delete(&id);
         if by_force {
             self.strip(&id);
+            self.check.start_over(&self.server);
         }
     }
 
@@ -248,6 +249,8 @@ impl World {
         };
         self.say(format_args!("person: create {} {:?}", pool.id, spec.pools));
         self.server.create(Seen::Pool(Box::new(pool)), &[]);
+        // One that was lost may come back with another prefix; what was published under the old one cannot be read then.
+        self.check.start_over(&self.server);
     }
 
     /// A pool grows or shrinks, but not under an address that is held: admission refuses that.

@@ -33,6 +33,7 @@ impl World {
         self.server.change(&id, |object| object.finalizers.clear());
         self.server.delete(&id);
         self.lost.push(Lost { object, indexes });
+        self.check.start_over(&self.server);
     }
 
     /// An object that was lost comes back under another UID, with or without its status, its finalizers and what it
@@ -46,6 +47,7 @@ impl World {
         let id = object.seen.id().clone();
         let old = object.seen.meta().uid.clone();
         *meta_mut(&mut object.seen) = self.server.new_meta();
+        let with_annotation = self.chance(0.7);
         let (with_status, with_owners, with_finalizers) =
             (self.chance(0.5), self.chance(0.5), self.chance(0.7));
         if !self.server.is_served(id.kind) || self.is_double(&object.seen) {
@@ -54,7 +56,11 @@ impl World {
         let mut restored = None;
         match &mut object.seen {
             Seen::Claim(claim) if !with_status => claim.shown = Shown::default(),
-            Seen::Address(address) if !with_owners => address.owner = None,
+            Seen::Address(address) if !with_owners => {
+                address.owner = None;
+                // As Metal3's controller and the garbage collector leave it.
+                address.annotated = address.annotated.take().filter(|_| with_annotation);
+            }
             Seen::Pool(pool) => {
                 let uid = pool.meta.uid.clone();
                 let specs = self.server.specs.get(&old).cloned().unwrap_or_default();
