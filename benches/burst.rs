@@ -216,7 +216,7 @@ impl Scene<'_> {
             let ip = std::net::Ipv4Addr::from_bits(0x0a00_0002 + u32::try_from(n).expect("fewer claims"));
             let object = format!("p-{}", ip.to_string().replace('.', "-"));
             let address = self.target(Kind::Address(Family::Metal3), &object);
-            self.must(Change::Delete { target: address.clone(), uid: None }).await;
+            self.must(Change::Delete { target: address.clone(), uid: None, version: None }).await;
             let strip = || vec![PatchOp::remove("/metadata/finalizers/0")];
             self.must(Change::Patch { target: address, subresource: None, ops: strip() }).await;
             let target = self.target(Kind::Claim(Family::Metal3), name);

@@ -274,7 +274,12 @@ mod tests {
     fn deletion() -> Step {
         let target =
             Target { resource: ObjectKind::Pool.resource(), namespace: "ns".into(), name: "p".into() };
-        Step::new('-', "ippool.ipam.metal3.io/p", "deleted", Change::Delete { target, uid: Some("u".into()) })
+        Step::new(
+            '-',
+            "ippool.ipam.metal3.io/p",
+            "deleted",
+            Change::Delete { target, uid: Some("u".into()), version: None },
+        )
     }
 
     #[test]

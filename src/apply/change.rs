@@ -42,6 +42,8 @@ pub enum Change {
         target: Target,
         /// The deletion counts only for the object with this UID.
         uid: Option<String>,
+        /// The deletion counts only for the object as it is in this resource version.
+        version: Option<String>,
     },
     /// Read an object, from the quorum. Not a change, but what one that went unanswered is followed by.
     Read {
@@ -142,8 +144,9 @@ impl Change {
                 let path = subresource.map_or(target.path(), |sub| format!("{}/{sub}", target.path()));
                 (Method::PATCH, path + &query, "application/json-patch+json", json!(ops))
             }
-            Self::Delete { target, uid } => {
-                (Method::DELETE, target.path(), "application/json", delete_options(uid.as_deref(), dry_run))
+            Self::Delete { target, uid, version } => {
+                let options = delete_options(uid.as_deref(), version.as_deref(), dry_run);
+                (Method::DELETE, target.path(), "application/json", options)
             }
             Self::Read { target } => (Method::GET, target.path(), "application/json", Value::Null),
             Self::Survey { target, limit } => (
@@ -201,10 +204,13 @@ fn query_text(text: &str) -> String {
     text.bytes().map(byte).collect()
 }
 
-fn delete_options(uid: Option<&str>, dry_run: DryRun) -> Value {
+fn delete_options(uid: Option<&str>, version: Option<&str>, dry_run: DryRun) -> Value {
     let mut options = json!({"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"});
     if let Some(uid) = uid {
-        options["preconditions"] = json!({ "uid": uid });
+        options["preconditions"]["uid"] = json!(uid);
+    }
+    if let Some(version) = version {
+        options["preconditions"]["resourceVersion"] = json!(version);
     }
     if dry_run == DryRun::Server {
         options["dryRun"] = json!(["All"]);
@@ -248,12 +254,12 @@ mod tests {
     }
 
     #[test]
-    fn a_delete_carries_the_uid_it_counts_for() {
-        let change = Change::Delete { target: claim(), uid: Some("u".into()) };
+    fn a_delete_carries_the_uid_and_the_version_that_it_counts_for() {
+        let change = Change::Delete { target: claim(), uid: Some("u".into()), version: Some("7".into()) };
         let (head, body) = text(&change, DryRun::Server);
         assert_eq!(head, "DELETE /apis/ipam.metal3.io/v1alpha1/namespaces/ns/ipclaims/c");
         let body: Value = serde_json::from_str(&body).unwrap();
-        assert_eq!(body["preconditions"], json!({"uid": "u"}));
+        assert_eq!(body["preconditions"], json!({"uid": "u", "resourceVersion": "7"}));
         assert_eq!(body["dryRun"], json!(["All"]));
     }
 

@@ -17,9 +17,11 @@ pub fn change(write: &Write, capi: CapiVersion) -> Change {
         Act::Take(new) => Change::Create { target: target(&new.id), object: body::address(new, capi) },
         Act::Adopt(adoption) => patch(&adoption.address, adopt(adoption, capi)),
         Act::Publish { version, status } => patch_status(publish(write, *version, status, capi)),
-        Act::Delete { address, uid } => {
-            Change::Delete { target: target(address), uid: Some(uid.to_string()) }
-        }
+        Act::Delete { address, uid, version } => Change::Delete {
+            target: target(address),
+            uid: Some(uid.to_string()),
+            version: Some(version.to_string()),
+        },
         Act::Strip { object, uid, at } => patch(object, strip(object, uid, *at)),
         Act::Dress(lacking) => patch(&write.subject, dress(write, lacking)),
         Act::PoolStatus(status) => {

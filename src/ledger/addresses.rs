@@ -34,6 +34,8 @@ enum Orphan {
 enum Owner {
     /// A claim's, which sees to it.
     Claim,
+    /// Nobody's any more, but a claim is there that is to have it, which sees to that.
+    Heir,
     /// A person's, who made it by hand, or another provider's: it holds its address and is left alone.
     Person,
     /// Nobody's any more.
@@ -198,10 +200,14 @@ impl Ledger {
     /// The next step in the release of an address that has lost its claim.
     fn sweep(&mut self, id: &Id, now: Now) -> Option<Act> {
         let entry = self.addresses.get(id)?;
-        let owner = self.owner(&entry.address);
+        let (owner, claim) = (self.owner(&entry.address), entry.address.claim_id());
+        if let Owner::Heir = owner {
+            self.wake(&claim);
+        }
+        let entry = self.addresses.get(id)?;
         let paused = self.is_paused(&entry.address.pool_id());
         let entry = self.addresses.get_mut(id)?;
-        if let Owner::Claim | Owner::Person = owner {
+        if let Owner::Claim | Owner::Heir | Owner::Person = owner {
             entry.orphan = Orphan::No;
             return None;
         }
@@ -256,8 +262,10 @@ impl Ledger {
             return Owner::Person;
         }
         let claim = address.claim_id();
-        if self.claims.get(&claim).is_some_and(|entry| entry.has(address)) {
-            return Owner::Claim;
+        match self.claims.get(&claim) {
+            Some(entry) if entry.has(address) => return Owner::Claim,
+            Some(entry) if self.may_inherit(entry, address) => return Owner::Heir,
+            _ => {}
         }
         let by_hand = address.meta.finalizers.ours.is_none() && address.claim_uid().is_none();
         if by_hand { Owner::Person } else { Owner::Nobody }
@@ -284,7 +292,7 @@ impl Ledger {
 pub(super) fn release(address: &Address) -> Option<Act> {
     let (id, uid): (Id, Uid) = (address.id.clone(), address.meta.uid.clone());
     if !address.meta.deleting {
-        return Some(Act::Delete { address: id, uid });
+        return Some(Act::Delete { address: id, uid, version: address.meta.version });
     }
     address.meta.finalizers.ours.map(|at| Act::Strip { object: id, uid, at })
 }

@@ -458,7 +458,7 @@ impl Write {
             Act::Protect { .. } | Act::Publish { .. } | Act::Dress(_) | Act::PoolStatus(_) => {
                 Some((self.subject.clone(), self.uid.clone()))
             }
-            Act::Delete { address, uid } => Some((address.clone(), uid.clone())),
+            Act::Delete { address, uid, .. } => Some((address.clone(), uid.clone())),
             Act::Adopt(adoption) => Some((adoption.address.clone(), adoption.uid.clone())),
             Act::Strip { object, uid, .. } => Some((object.clone(), uid.clone())),
             Act::Look { object, known } => Some((object.clone(), known.clone()?)),

@@ -122,33 +122,31 @@ impl Address {
         Self {
             ip: parse_ip(&address.spec.address).ok(),
             pool: name(&address.spec.pool),
-            claim: name(&address.spec.claim),
-            ..Self::with(id, meta)
+            ..Self::with(id, meta, name(&address.spec.claim))
         }
     }
 
     /// What is seen of an `IPAddress` of Cluster API. Of another provider's, only that it is there.
     pub fn of_capi(meta: &ObjectMeta, spec: &CapiAddressSpec) -> Self {
-        let address = Self::with(id(Kind::Address(Family::Capi), meta), meta);
+        let id = id(Kind::Address(Family::Capi), meta);
         match spec.pool_ref.ours() {
             Some(pool) => Self {
                 ip: parse_ip(&spec.address).ok(),
                 pool: pool.into(),
-                claim: spec.claim_ref.name.as_str().into(),
-                ..address
+                ..Self::with(id, meta, spec.claim_ref.name.as_str().into())
             },
-            None => Self { owner: None, annotated: None, ..address },
+            None => Self { owner: None, annotated: None, ..Self::with(id, meta, "".into()) },
         }
     }
 
     /// What both families have.
-    fn with(id: Id, meta: &ObjectMeta) -> Self {
+    fn with(id: Id, meta: &ObjectMeta, claim: Text) -> Self {
         Self {
             meta: read_meta(id.kind, meta),
             ip: None,
             pool: Text::from(""),
-            claim: Text::from(""),
-            owner: claim_owner(meta, id.family()),
+            owner: claim_owner(meta, id.family(), &claim),
+            claim,
             annotated: annotation(meta, CLAIM_UID_ANNOTATION).map(Uid::new),
             has: parts(meta),
             id,
@@ -243,10 +241,13 @@ fn group(owner: &OwnerReference) -> &str {
     owner.api_version.split_once('/').map_or("", |(group, _)| group)
 }
 
-fn claim_owner(meta: &ObjectMeta, family: Family) -> Option<ClaimOwner> {
+/// The owner reference to the claim that an address names; one to any other claim is somebody else's.
+fn claim_owner(meta: &ObjectMeta, family: Family, name: &str) -> Option<ClaimOwner> {
     let claim = Kind::Claim(family);
-    let found = owners(meta).find(|(_, owner)| owner.kind == claim.name() && group(owner) == claim.group());
-    found.map(|(at, owner)| ClaimOwner {
+    let is_claim = |owner: &OwnerReference| {
+        owner.kind == claim.name() && group(owner) == claim.group() && owner.name == name
+    };
+    owners(meta).find(|(_, owner)| is_claim(owner)).map(|(at, owner)| ClaimOwner {
         at: u16::try_from(at).unwrap_or(u16::MAX),
         uid: Uid::new(&owner.uid),
     })

@@ -48,6 +48,9 @@ pub enum Act {
         address: Id,
         /// The one of that name that is meant.
         uid: Uid,
+        /// Its resource version that was decided on; the deletion counts only for that. One that comes late, after the
+        /// address has become another claim's, does nothing.
+        version: u64,
     },
     /// Take our finalizer off an object.
     Strip {

@@ -1,13 +1,12 @@
 //! People who delete, strip and edit by hand.
 
 use kube::ResourceExt;
-use kube::api::{DeleteParams, Patch, PatchParams};
-use serde_json::json;
+use kube::api::{DeleteParams, PatchParams};
 use testbed::proxy::Match;
 
 use ipam::api::Family;
 
-use crate::scene::{Scene, for_both_families};
+use crate::scene::{Scene, for_both_families, no_finalizers};
 
 for_both_families!(
     d6_an_address_that_is_removed_by_force_is_given_back_to_its_claim,
@@ -17,10 +16,6 @@ for_both_families!(
     d3_d7_claims_of_a_lagging_watch_get_one_address_each,
     s14_nothing_is_written_when_nothing_changes,
 );
-
-fn no_finalizers() -> Patch<serde_json::Value> {
-    Patch::Merge(json!({"metadata": {"finalizers": null}}))
-}
 
 async fn d6_an_address_that_is_removed_by_force_is_given_back_to_its_claim(family: Family) {
     let scene = Scene::with_pool(family, "d6", "10.0.0.1", "10.0.0.9").await;

@@ -405,6 +405,11 @@ pub fn published(claim: &DynamicObject) -> Option<String> {
     Some(name.to_owned())
 }
 
+/// The change that takes all finalizers off an object.
+pub fn no_finalizers() -> Patch<Value> {
+    Patch::Merge(json!({"metadata": {"finalizers": null}}))
+}
+
 /// A claim's `Ready` condition.
 pub fn ready(claim: &DynamicObject) -> Option<Value> {
     let conditions = claim.data["status"]["conditions"].as_array()?;

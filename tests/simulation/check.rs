@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use ipam::api::{Family, Kind, address_in_name, address_name};
 use ipam::ledger::{Act, Address, Claim, Id, Outcome, Seen, Text, Uid, Write};
 
+use crate::restore::will_inherit;
 use crate::server::{Object, Server};
 use crate::world::{Whose, publishes};
 
@@ -47,7 +48,7 @@ impl Check {
         self.published.retain(|_, published| published.object != *object);
     }
 
-    /// A controller starts anew: which address a claim publishes, it can only tell from the object, or from its name by
+    /// A controller starts anew, perhaps after what it needed is lost: which address a claim publishes, it can only tell from the object, or from its name by
     /// the prefix that the pool has now.
     pub fn start_over(&mut self, server: &Server) {
         let names: BTreeMap<&Uid, Option<&Text>> =
@@ -199,14 +200,17 @@ impl Check {
             let claim = server.claim(&address.claim_id());
             let paused = is_paused(server, &address.pool_id());
             let is_its = claim.is_some_and(|claim| {
-                address.claim_uid().is_none_or(|uid| *uid == claim.meta.uid)
+                let unowned = address.meta.finalizers.ours.is_none() || claim.shown.address.is_none();
+                address.claim_uid().map_or(unowned, |uid| *uid == claim.meta.uid)
                     || claim.shown.address.as_ref() == Some(&id.name)
+                    || will_inherit(server, claim, address)
             });
             if !paused && !is_its && !object.finalizers.is_empty() {
                 return Err(format!("{id} has no claim and stays"));
             }
-            let stays_for_claim =
-                claim.is_some_and(|claim| claim.paused || object_is_held(server, &claim.id));
+            let stays_for_claim = claim.is_some_and(|claim| {
+                claim.paused || object_is_held(server, &claim.id) || will_inherit(server, claim, address)
+            });
             if address.meta.deleting && !paused && !stays_for_claim {
                 return Err(format!("{id} is being deleted and stays"));
             }
@@ -227,7 +231,7 @@ fn is_ours_to_prevent(one: &Published, other: &Published) -> bool {
 /// The address object that a write is meant for.
 fn touched(write: &Write) -> Option<(&Id, &Uid)> {
     match &write.act {
-        Act::Delete { address, uid } => Some((address, uid)),
+        Act::Delete { address, uid, .. } => Some((address, uid)),
         Act::Adopt(adoption) => Some((&adoption.address, &adoption.uid)),
         Act::Strip { object, uid, .. } => Some((object, uid)),
         _ => None,
@@ -247,7 +251,7 @@ fn is_paused(server: &Server, pool: &Id) -> bool {
 }
 
 /// Whether the pool's Cluster is paused; none where there is no such Cluster.
-fn cluster(server: &Server, pool: &ipam::ledger::Pool) -> Option<bool> {
+pub fn cluster(server: &Server, pool: &ipam::ledger::Pool) -> Option<bool> {
     let id = pool.id.beside(Kind::Cluster, pool.cluster.as_ref()?);
     match &server.objects.get(&id)?.seen {
         Seen::Cluster(cluster) => Some(cluster.paused),
@@ -309,7 +313,13 @@ fn free(server: &Server, pool: &ipam::ledger::Pool) -> Vec<IpAddr> {
 /// that it would need is another's, in whichever family.
 fn is_held(server: &Server, pool: &ipam::ledger::Pool, ip: IpAddr) -> bool {
     let name = address_name(&pool.name_prefix, ip);
-    let published = |claim: &Claim| claim.shown.address.as_deref() == Some(name.as_str());
+    let published = |claim: &Claim| {
+        claim.shown.address.as_ref().is_some_and(|shown| {
+            // The name of one that was made by hand does not say which address it was, once it is gone.
+            let unknown = shown.starts_with("hand-") && server.address(&claim.address_id(shown)).is_none();
+            **shown == *name || unknown && claim.pool == pool.id.name
+        })
+    };
     server.addresses().any(|(_, address)| {
         (address.pool == pool.id.name && address.ip == Some(ip)) || *address.id.name == *name
     }) || server.claims().any(|(_, claim)| published(claim))

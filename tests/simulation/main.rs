@@ -7,6 +7,7 @@
 mod check;
 mod controller;
 mod people;
+mod restore;
 mod server;
 mod world;
 

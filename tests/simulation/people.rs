@@ -22,7 +22,7 @@ impl World {
         let name = ["a", "b", "c", "d", "e", "f"][self.rng.random_range(0..6)];
         let family = self.family();
         let claim = id(Kind::Claim(family), name);
-        match self.rng.random_range(0..42) {
+        match self.rng.random_range(0..46) {
             0..14 => self.create_claim(&claim),
             14..21 => self.delete(&claim),
             21 => {
@@ -56,6 +56,8 @@ impl World {
             38 => self.delete(&id(Kind::Cluster, "k")),
             39 => self.install_capi(),
             40 => self.create_foreign_address(),
+            41 | 42 => self.lose(),
+            43..45 => self.restore(),
             _ => self.change(&id(Kind::Cluster, "k"), "pause or resume", |object| {
                 if let Seen::Cluster(cluster) = &mut object.seen {
                     cluster.paused = !cluster.paused;
@@ -162,6 +164,7 @@ impl World {
         self.delete(&id);
         if by_force {
             self.strip(&id);
+            self.check.start_over(&self.server);
         }
     }
 
@@ -246,6 +249,8 @@ impl World {
         };
         self.say(format_args!("person: create {} {:?}", pool.id, spec.pools));
         self.server.create(Seen::Pool(Box::new(pool)), &[]);
+        // One that was lost may come back with another prefix; what was published under the old one cannot be read then.
+        self.check.start_over(&self.server);
     }
 
     /// A pool grows or shrinks, but not under an address that is held: admission refuses that.

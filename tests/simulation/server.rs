@@ -139,9 +139,11 @@ impl Server {
             Act::Take(new) => self.take(new),
             Act::Look { object, .. } => self.show(object),
             Act::Survey { kind } => self.names(*kind, write),
-            Act::Delete { address, uid } => self.guarded(address, uid, |object| {
-                meta_mut(&mut object.seen).deleting = true;
-                true
+            Act::Delete { address, uid, version } => self.guarded(address, uid, |object| {
+                let meta = meta_mut(&mut object.seen);
+                let holds = meta.version == *version;
+                meta.deleting |= holds;
+                holds
             }),
             Act::Strip { object, uid, at } => {
                 let ours = object.kind.finalizer().unwrap();

@@ -9,6 +9,7 @@ use rand::{RngExt, SeedableRng};
 
 use crate::check::Check;
 use crate::controller::{Controller, Sent};
+use crate::restore::{Lost, sweeps_one_in_use};
 use crate::server::{KINDS, Server};
 
 /// One run.
@@ -21,6 +22,8 @@ pub struct World {
     now: Duration,
     pub rng: SmallRng,
     pub check: Check,
+    /// Objects that were lost, and may come back from a backup.
+    pub lost: Vec<Lost>,
     /// There was more than one controller.
     crowded: bool,
     /// Faults and people's doings still happen.
@@ -48,6 +51,7 @@ impl World {
             now: Duration::from_secs(1),
             rng: SmallRng::seed_from_u64(seed),
             check: Check::default(),
+            lost: Vec::new(),
             crowded: false,
             stormy: true,
             steps: 0,
@@ -276,7 +280,11 @@ impl World {
 
     fn effect(&mut self, write: &Write, whose: Whose) -> Result<Outcome, String> {
         self.check.before(&self.server, write, whose)?;
+        let in_use = sweeps_one_in_use(&self.server, write);
         let outcome = self.server.carry_out(write);
+        if in_use && matches!(outcome, Outcome::Seen(_)) {
+            return Err(format!("{} takes effect although that is published", write.act));
+        }
         self.check.after(&self.server, write, &outcome, whose);
         Ok(outcome)
     }

@@ -71,7 +71,7 @@ fn yielding(scene: &Scene, address: &Address) -> Vec<Mend> {
 
 /// Deletes an address and lets it go.
 fn removal(address: &Address, why: &str) -> Vec<Mend> {
-    let delete = (!address.meta.deleting()).then(|| Mend::delete(object(address), why));
+    let delete = (!address.meta.deleting()).then(|| Mend::delete(object(address), &address.meta, why));
     delete.into_iter().chain(Mend::let_go(object(address), &address.meta, why)).collect()
 }
 

@@ -95,7 +95,7 @@ fn stuck(scene: &mut Scene, claim: &Claim) {
     let mut mends = Vec::new();
     for address in its {
         let object = Object::of(address.kind(), &address.meta);
-        mends.extend((!address.meta.deleting()).then(|| Mend::delete(object.clone(), why)));
+        mends.extend((!address.meta.deleting()).then(|| Mend::delete(object.clone(), &address.meta, why)));
         mends.extend(Mend::let_go(object, &address.meta, why));
     }
     mends.extend(Mend::let_go(

@@ -33,8 +33,14 @@ pub enum Rank {
 /// What is written.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
-    Delete,
-    Patch { subresource: Option<&'static str>, ops: Vec<PatchOp> },
+    /// It counts only for this resource version: an address may have been given to a claim meanwhile.
+    Delete {
+        version: String,
+    },
+    Patch {
+        subresource: Option<&'static str>,
+        ops: Vec<PatchOp>,
+    },
 }
 
 impl Mend {
@@ -56,8 +62,9 @@ impl Mend {
     }
 
     /// Deletes an object.
-    pub fn delete(object: Object, why: &str) -> Self {
-        Self { rank: Rank::Delete, object, action: Action::Delete, done: "deleted", why: why.to_owned() }
+    pub fn delete(object: Object, meta: &Meta, why: &str) -> Self {
+        let action = Action::Delete { version: meta.resource_version.clone() };
+        Self { rank: Rank::Delete, object, action, done: "deleted", why: why.to_owned() }
     }
 
     /// Takes our finalizer off; none where it is not on.

@@ -109,7 +109,7 @@ fn indexes(scene: &mut Scene, pool: &IPPool) {
         .findings
         .iter()
         .flat_map(|finding| &finding.mends)
-        .filter(|mend| mend.action == Action::Delete)
+        .filter(|mend| matches!(mend.action, Action::Delete { .. }))
         .map(|mend| mend.object.uid.as_str())
         .collect();
     let mut held: BTreeMap<String, Vec<IpAddr>> = BTreeMap::new();

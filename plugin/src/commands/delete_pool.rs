@@ -106,7 +106,7 @@ async fn deletion(plan: &mut Plan, cluster: &Cluster, pool: &IPPool) -> Result<(
         '-',
         &named(ObjectKind::Pool, &name),
         "deletion asked for",
-        Change::Delete { target, uid: pool.uid() },
+        Change::Delete { target, uid: pool.uid(), version: None },
     );
     Ok(())
 }

@@ -69,7 +69,7 @@ impl Release {
 pub async fn delete_claims(plan: &mut Plan, cluster: &Cluster, claims: &[Claim]) -> Result<(), Error> {
     for claim in claims {
         let target = cluster.target(claim.kind(), &claim.meta.namespace, &claim.meta.name).await?;
-        let change = Change::Delete { target, uid: Some(claim.meta.uid.clone()) };
+        let change = Change::Delete { target, uid: Some(claim.meta.uid.clone()), version: None };
         plan.step('-', &claim_name(claim), "deletion asked for", change);
     }
     Ok(())

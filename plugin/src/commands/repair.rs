@@ -59,7 +59,11 @@ async fn plan(cluster: &Cluster, mends: &[Mend]) -> Result<Plan, Error> {
         let object = &mend.object;
         let target = cluster.target(object.kind, &object.namespace, &object.name).await?;
         let (sign, change) = match &mend.action {
-            Action::Delete => ('-', Change::Delete { target, uid: Some(object.uid.clone()) }),
+            Action::Delete { version } => {
+                // A dump may not say it.
+                let version = Some(version.clone()).filter(|version| !version.is_empty());
+                ('-', Change::Delete { target, uid: Some(object.uid.clone()), version })
+            }
             Action::Patch { subresource, ops } => {
                 ('~', Change::Patch { target, subresource: *subresource, ops: ops.clone() })
             }

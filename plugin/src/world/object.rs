@@ -28,6 +28,7 @@ pub struct Meta {
     pub namespace: String,
     pub name: String,
     pub uid: String,
+    pub resource_version: String,
     pub creation_timestamp: Option<Time>,
     pub deletion_timestamp: Option<Time>,
     pub finalizers: Vec<String>,

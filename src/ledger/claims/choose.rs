@@ -140,7 +140,7 @@ impl Ledger {
     }
 
     /// Reserves `ip` for an address object that is to be made; the claim waits no longer.
-    fn reserve_new(&mut self, id: &Id, ip: IpAddr) -> Option<()> {
+    pub(super) fn reserve_new(&mut self, id: &Id, ip: IpAddr) -> Option<()> {
         let left = self.step_out(id);
         let entry = self.claims.get_mut(id)?;
         let book = self.books.get_mut(&entry.claim.pool_id())?;

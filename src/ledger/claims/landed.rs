@@ -62,6 +62,7 @@ impl Ledger {
         let Act::Look { object, .. } = &write.act else { return };
         if *object == write.subject {
             entry.unsure = false;
+            entry.prove_heirloom();
             return;
         }
         if object.kind == Kind::Address(write.subject.family().other()) {

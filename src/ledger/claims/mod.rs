@@ -2,6 +2,7 @@
 
 mod choose;
 mod fence;
+mod inherit;
 mod landed;
 mod queue;
 mod serve;
@@ -16,6 +17,7 @@ use super::{Address, Claim, Id, Ledger, Task, Text, Verdict};
 use crate::api::Kind;
 use fence::Fence;
 pub(super) use fence::Surveys;
+use inherit::Heirloom;
 
 /// What is known of a claim.
 pub(super) struct Entry {
@@ -34,6 +36,8 @@ pub(super) struct Entry {
     locks: Vec<Text>,
     /// The address that it publishes though the object is not known, as the book has it.
     lost: Option<IpAddr>,
+    /// An address object that a former claim of its name has left.
+    heirloom: Option<Heirloom>,
     /// The queue that the claim is in.
     queued: Option<Queue>,
     in_flight: bool,
@@ -71,12 +75,17 @@ impl Entry {
     }
 
     /// Whether an address object that names this claim is this claim's: by UID; where none is known, or another, by
-    /// name and pool, if it was made by hand or the claim publishes it.
+    /// name and pool, if it was made by hand, or the claim publishes it or [inherits](inherit) it.
     pub fn has(&self, address: &Address) -> bool {
         match address.claim_uid() {
             Some(uid) if *uid == self.claim.meta.uid => true,
-            Some(_) => self.publishes(address) && address.pool == self.claim.pool,
-            None => address.pool == self.claim.pool,
+            Some(_) => (self.publishes(address) || self.inherits(address)) && address.pool == self.claim.pool,
+            None => {
+                // One with our finalizer and no UID is one of Metal3's whose owner the garbage collector took away.
+                let by_hand = address.meta.finalizers.ours.is_none();
+                let is_free = by_hand || self.publishes(address) || self.claim.shown.address.is_none();
+                is_free && address.pool == self.claim.pool
+            }
         }
     }
 
@@ -140,6 +149,7 @@ impl Ledger {
             reserve: None,
             locks: Vec::new(),
             lost: None,
+            heirloom: None,
             queued: None,
             in_flight,
             retry: Retry::default(),
@@ -154,6 +164,10 @@ impl Ledger {
         let same = old.claim.shown.address == claim.shown.address;
         let before = if same { None } else { old.publishes.take() };
         let end_seen = old.end_seen && same;
+        if !same || old.claim.requested != claim.requested || old.claim.meta.deleting != claim.meta.deleting {
+            // What it inherits, it may not any more.
+            self.wake_held(&old);
+        }
         self.claims.insert(id.clone(), Entry { claim, unsure: false, end_seen, ..old });
         self.relink_claim(&id);
         if let Some(ip) = before {

@@ -89,6 +89,7 @@ impl Ledger {
         if self.held_by(entry).any(|address| address.meta.deleting) {
             let act = self.clear_away(entry);
             self.leave_queue(id);
+            self.keep_heirloom(id);
             return act;
         }
         if let Some(act) = self.withdraw(entry) {
@@ -99,6 +100,9 @@ impl Ledger {
             self.leave_queue(id);
             self.drop_reserve(id);
             return self.show(id, Verdict::NotReady(why), now);
+        }
+        if let Some(act) = self.inherit(id) {
+            return Some(act);
         }
         match self.choose(id, rng)? {
             Choice::Take(ip) => self.take(id, ip),

@@ -12,6 +12,7 @@ mod orphans;
 mod pools;
 mod protocol;
 mod release;
+mod restore;
 mod scene;
 mod server;
 mod status;

@@ -78,11 +78,10 @@ fn d10_a_read_that_is_not_answered_releases_nothing() {
 }
 
 #[test]
-fn d2_an_address_of_a_claim_of_the_same_name_and_another_uid_is_an_orphan() {
-    let mut scene = orphaned();
-    scene.add(claim("a"));
-    let bind = ["take 10.0.0.2 for claim a", "bind claim a to p-10-0-0-2"];
-    assert_eq!(scene.run(), bind);
+fn d2_an_address_of_a_claim_of_the_same_name_and_another_uid_is_an_orphan_once_that_one_has_its_own() {
+    let mut scene = Scene::with(pool("10.0.0.1-10.0.0.2"));
+    scene.after(request("a", "10.0.0.2"));
+    scene.after(made("p-10-0-0-1", "10.0.0.1", "a", "u"));
     assert_eq!(scene.run_for(GRACE)[1..], SWEEP);
 }
 
@@ -115,6 +114,15 @@ fn an_address_of_the_system_that_is_replaced_is_swept_up_if_its_claim_is_gone() 
     let mut scene = Scene::with(pool("10.0.0.1"));
     scene.add(Address { meta: meta(OURS), ..by_hand("p-10-0-0-1", "10.0.0.1", "a") });
     assert_eq!(scene.run_for(GRACE)[1..], SWEEP);
+}
+
+#[test]
+fn an_address_of_the_system_that_is_replaced_is_swept_up_if_its_claim_has_another() {
+    let mut scene = Scene::with(pool("10.0.0.1-10.0.0.2"));
+    scene.after(request("a", "10.0.0.2"));
+    scene.after(Address { meta: meta(OURS), ..by_hand("p-10-0-0-1", "10.0.0.1", "a") });
+    assert_eq!(scene.run_for(GRACE)[1..], SWEEP);
+    assert_eq!(scene.bound(), [("a", "p-10-0-0-2")]);
 }
 
 #[test]

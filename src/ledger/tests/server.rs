@@ -71,7 +71,14 @@ impl Server {
                 let names = self.objects.keys().filter(|id| id.kind == *kind).map(|id| id.name.clone());
                 Outcome::Names { names: names.collect(), complete: true }
             }
-            Act::Delete { address, uid } => self.guarded(address, uid, |seen| meta_mut(seen).deleting = true),
+            Act::Delete { address, version, .. }
+                if self.objects.get(address).is_some_and(|seen| seen.meta().version != *version) =>
+            {
+                Outcome::GuardFailed("the version is another".into())
+            }
+            Act::Delete { address, uid, .. } => {
+                self.guarded(address, uid, |seen| meta_mut(seen).deleting = true)
+            }
             Act::Strip { object, uid, at } => self.guarded(object, uid, |seen| {
                 let held = &mut meta_mut(seen).finalizers;
                 assert_eq!(held.ours, Some(*at), "our finalizer does not stand there");

@@ -37,7 +37,7 @@ fn shown(objects: Vec<Value>) -> String {
         .collect();
     for mend in mends(&findings) {
         let action = match &mend.action {
-            Action::Delete => "delete".to_owned(),
+            Action::Delete { .. } => "delete".to_owned(),
             Action::Patch { subresource, .. } => format!("patch {}", subresource.unwrap_or_default()),
         };
         lines.push(format!("-> {} {} ({})", action.trim_end(), mend.object.shown(), mend.done));
