@@ -1,15 +1,17 @@
 //! Address objects: what each holds, and the release of those that no claim has any more.
 
+use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
 use std::time::Duration;
 
 use rand::Rng;
 
 use super::retry::Retry;
-use super::{Act, Address, Id, Ledger, Now, Outcome, Step, Task, Text, Uid, Write};
+use super::{Act, Address, Id, Ledger, Now, Outcome, Step, Task, Uid, Write};
 use crate::api::{Family, Kind};
 
 /// What is known of an address object.
+#[derive(Clone)]
 pub(super) struct Entry {
     pub address: Address,
     /// What is known may be out of date.
@@ -17,6 +19,8 @@ pub(super) struct Entry {
     in_flight: bool,
     pub retry: Retry,
     orphan: Orphan,
+    /// Its deletion was asked for, whatever became of that: it may come late.
+    doomed: bool,
 }
 
 /// How sure it is that the address has lost its claim.
@@ -40,6 +44,18 @@ enum Owner {
     Nobody,
 }
 
+impl Entry {
+    /// Feeds what it will do from `now` on into a hasher.
+    pub fn digest(&self, now: Duration, into: &mut impl Hasher) {
+        let orphan = match self.orphan {
+            Orphan::No => None,
+            Orphan::Since(since) => Some(now.saturating_sub(since)),
+            Orphan::Confirmed => Some(Duration::MAX),
+        };
+        (&self.address, self.unsure, self.in_flight, self.retry.left(now), orphan, self.doomed).hash(into);
+    }
+}
+
 impl Ledger {
     pub(super) fn observe_address(&mut self, mut address: Address) {
         let id = address.id.clone();
@@ -58,6 +74,7 @@ impl Ledger {
                 in_flight: false,
                 retry: Retry::default(),
                 orphan: Orphan::No,
+                doomed: false,
             },
         };
         let (claim, pool) = (entry.address.claim_id(), entry.address.pool_id());
@@ -124,17 +141,19 @@ impl Ledger {
             self.tasks.extend(heirs.into_iter().map(Task::Claim));
             self.tasks.insert(Task::Pool(pool.clone()));
         } else if book.holders(ip) == 1 {
-            self.wake_publisher(pool, ip);
+            self.wake_last_holder(pool, ip);
         }
         self.drop_if_empty(pool);
     }
 
-    /// Wakes the claim that publishes `ip` and whose address object is gone: it may have it again.
-    fn wake_publisher(&mut self, pool: &Id, ip: IpAddr) {
+    /// Wakes the claim that alone holds `ip` now: it publishes it, and may have its object made again, or it has an
+    /// object that was in nobody's interest as long as somebody else had one too.
+    fn wake_last_holder(&mut self, pool: &Id, ip: IpAddr) {
         let Some(name) = self.books.get(pool).and_then(|book| book.name_for(ip)) else { return };
         for family in [Family::Metal3, Family::Capi] {
             let object = pool.beside(Kind::Address(family), &name);
-            let claims: Vec<Id> = self.lockers(&object).cloned().collect();
+            let holder = self.address(&object).map(Address::claim_id);
+            let claims: Vec<Id> = self.lockers(&object).cloned().chain(holder).collect();
             for claim in &claims {
                 self.wake(claim);
             }
@@ -194,6 +213,7 @@ impl Ledger {
             return None;
         }
         let act = if entry.unsure { Some(self.look(id)) } else { self.sweep(id, now) }?;
+        self.doom(&act);
         let entry = self.addresses.get_mut(id)?;
         entry.in_flight = true;
         Some(Step { subject: id.clone(), uid: entry.address.meta.uid.clone(), act })
@@ -264,8 +284,9 @@ impl Ledger {
             return Owner::Person;
         }
         let claim = address.claim_id();
-        if self.claims.get(&claim).is_some_and(|entry| entry.has(address)) {
-            return Owner::Claim;
+        if let Some(entry) = self.claims.get(&claim).filter(|entry| entry.has(address)) {
+            let is_left = self.is_surplus(entry, address);
+            return if is_left { Owner::Nobody } else { Owner::Claim };
         }
         let by_hand = address.meta.finalizers.ours.is_none() && address.claim_uid().is_none();
         if by_hand { Owner::Person } else { Owner::Nobody }
@@ -282,6 +303,25 @@ impl Ledger {
         held.map(|held| &held.address).filter(|address| entry.has(address))
     }
 
+    /// Notes that an address object's deletion is asked for.
+    pub(super) fn doom(&mut self, act: &Act) {
+        if let Act::Delete { address, .. } = act
+            && let Some(entry) = self.addresses.get_mut(address)
+        {
+            entry.doomed = true;
+        }
+    }
+
+    /// Whether an address object is on its way out, or will be as soon as a request arrives.
+    pub(super) fn is_going(&self, address: &Address) -> bool {
+        address.meta.deleting || self.addresses.get(&address.id).is_some_and(|entry| entry.doomed)
+    }
+
+    /// Whether an address object has a write of its own under way.
+    pub(super) fn is_under_way(&self, id: &Id) -> bool {
+        self.addresses.get(id).is_some_and(|entry| entry.in_flight)
+    }
+
     /// The address object of this name in a claim's family, if it is known.
     pub(super) fn address(&self, id: &Id) -> Option<&Address> {
         self.addresses.get(id).map(|entry| &entry.address)
@@ -295,26 +335,4 @@ pub(super) fn release(address: &Address) -> Option<Act> {
         return Some(Act::Delete { address: id, uid });
     }
     address.meta.finalizers.ours.map(|at| Act::Strip { object: id, uid, at })
-}
-
-/// Names of a claim's address objects. Almost always one.
-#[derive(Default)]
-pub(super) struct Held(Vec<Text>);
-
-impl Held {
-    pub fn insert(&mut self, name: Text) -> bool {
-        let absent = !self.0.contains(&name);
-        if absent {
-            self.0.push(name);
-        }
-        absent
-    }
-
-    pub fn remove(&mut self, name: &Text) {
-        self.0.retain(|held| held != name);
-    }
-
-    pub fn iter(&self) -> impl Iterator<Item = &Text> {
-        self.0.iter()
-    }
 }

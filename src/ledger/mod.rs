@@ -25,7 +25,9 @@ mod addresses;
 mod book;
 mod claims;
 mod consistency;
+mod digest;
 mod graveyard;
+mod held;
 mod names;
 mod pools;
 mod read;
@@ -94,6 +96,7 @@ pub struct Notice {
 }
 
 /// Who holds which address, who waits, and the writes that are due; see the module's documentation.
+#[derive(Clone)]
 pub struct Ledger {
     config: Config,
     books: BTreeMap<Id, Book>,
@@ -121,7 +124,7 @@ pub struct Ledger {
 
 /// Something to look at, in the order in which it is looked at: pools first, as they are few and claims wait for them,
 /// and claims by age.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Task {
     Pool(Id),
     Address(Id),
