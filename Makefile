@@ -51,6 +51,10 @@ test: ## Units, properties, simulation, and the real API server
 simulate: ## Long simulation: SEEDS=n, or SEED=n to replay one with a trace
 	$(if $(SEED),SEED=$(SEED),SEEDS=$(SEEDS)) $(CARGO) test --release --test simulation -- --nocapture
 
+.PHONY: explore
+explore: ## Small worlds in every possible order, the large ones too: minutes, and gigabytes
+	WORLDS=large $(CARGO) test --release --test simulation explore -- --nocapture
+
 # Claims of the burst; ARGS may add --bare or --peer 'COMMAND'.
 CLAIMS ?= 2000
 
