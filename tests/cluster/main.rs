@@ -5,8 +5,12 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "that is how a test fails")]
 
 mod allocation;
+mod conformance;
 mod crds;
 mod faults;
 mod people;
 mod release;
 mod scene;
+#[path = "../simulation/server.rs"]
+#[expect(dead_code, reason = "the simulation needs more of it")]
+mod server;

@@ -47,23 +47,25 @@ pub(crate) use for_both_families;
 pub async fn plane() -> Arc<ControlPlane> {
     static PREPARED: OnceCell<()> = OnceCell::const_new();
     let plane = ControlPlane::shared().await.unwrap();
-    let prepare = async {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let namespace = "{apiVersion: v1, kind: Namespace, metadata: {name: metal3-ipam-system}}";
-        plane.apply_yaml(namespace).await.unwrap();
-        for file in ["ipaddresses", "ipclaims", "ippools"] {
-            plane.apply_path(&root.join(format!("config/crd/ipam.metal3.io_{file}.yaml"))).await.unwrap();
-        }
-        let capi = testbed::capi_crds().unwrap();
-        for file in CAPI_CRDS {
-            plane.apply_path(&capi.join(file)).await.unwrap();
-        }
-        for file in ["service_account", "role", "role_binding"] {
-            plane.apply_path(&root.join(format!("config/rbac/{file}.yaml"))).await.unwrap();
-        }
-    };
-    PREPARED.get_or_init(|| prepare).await;
+    PREPARED.get_or_init(|| install(&plane)).await;
     plane
+}
+
+/// Installs the CRDs, Cluster API's among them, and the controller's account and role.
+pub async fn install(plane: &ControlPlane) {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let namespace = "{apiVersion: v1, kind: Namespace, metadata: {name: metal3-ipam-system}}";
+    plane.apply_yaml(namespace).await.unwrap();
+    for file in ["ipaddresses", "ipclaims", "ippools"] {
+        plane.apply_path(&root.join(format!("config/crd/ipam.metal3.io_{file}.yaml"))).await.unwrap();
+    }
+    let capi = testbed::capi_crds().unwrap();
+    for file in CAPI_CRDS {
+        plane.apply_path(&capi.join(file)).await.unwrap();
+    }
+    for file in ["service_account", "role", "role_binding"] {
+        plane.apply_path(&root.join(format!("config/rbac/{file}.yaml"))).await.unwrap();
+    }
 }
 
 /// The CRDs of Cluster API that concern this project.
