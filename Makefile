@@ -61,6 +61,10 @@ mixed: ## Claims of both kinds under lagging watches on a real API server: SEEDS
 	MIXED_SEEDS=$(if $(filter command line,$(origin SEEDS)),$(SEEDS),20) MIXED_CLAIMS=$(if $(filter command line,$(origin CLAIMS)),$(CLAIMS),400) \
 	  $(CARGO) test --test cluster -- mixed:: --nocapture
 
+.PHONY: explore
+explore: ## Small worlds in every possible order, the large ones too: minutes, and gigabytes
+	WORLDS=large $(CARGO) test --release --test simulation explore -- --nocapture
+
 # Claims of the burst; ARGS may add --bare or --peer 'COMMAND'.
 CLAIMS ?= 2000
 

@@ -9,14 +9,14 @@ use super::range::{from_bits, to_bits};
 /// A set of addresses of both families, kept as disjoint intervals that do not touch.
 ///
 /// Operations on one address are O(log n) in the number of intervals; the number of addresses does not matter.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct AddressSet {
     v4: Intervals,
     v6: Intervals,
 }
 
 /// Disjoint intervals that do not touch, by their first number, and how many numbers they hold together.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 struct Intervals {
     ends: BTreeMap<u128, u128>,
     /// Saturates: the whole of IPv6 has one address more than a `u128` can say.

@@ -8,7 +8,7 @@ use rand::{Rng, RngExt};
 use super::{AddressSet, Cidr, Range};
 
 /// One entry of a pool.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Entry {
     /// Its addresses; none where what was written leaves none.
     pub range: Option<Range>,

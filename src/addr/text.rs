@@ -55,7 +55,7 @@ pub fn parse_ip(text: &str) -> Result<IpAddr, TextError> {
 }
 
 /// A subnet as written: an address, which need not be the network's first, and a prefix length.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Cidr {
     written: IpAddr,
     net: IpNet,

@@ -107,7 +107,7 @@ pub struct PoolEntry {
 }
 
 /// How an address is chosen within an entry.
-#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[serde(rename_all = "lowercase")]
 pub enum AllocationStrategy {
     /// Any free address, so that a released one is not handed out again at once.

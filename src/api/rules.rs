@@ -14,7 +14,7 @@ use crate::addr::{AddressSet, Cidr, Entry, Range, Space, parse_cidr, parse_exclu
 ///
 /// A part that is not valid is left out and reported: a spec that was stored before a rule existed still works in its
 /// other parts.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct PoolRules {
     /// The entries, in order; one that is not valid holds no address.
     pub entries: Vec<Entry>,
@@ -29,7 +29,7 @@ pub struct PoolRules {
 }
 
 /// A value that is not valid, in the API server's own form.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Violation {
     /// Path of the field, such as `spec.pools[0].start`.
     pub field: String,

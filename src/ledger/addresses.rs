@@ -1,15 +1,17 @@
 //! Address objects: what each holds, and the release of those that no claim has any more.
 
+use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
 use std::time::Duration;
 
 use rand::Rng;
 
 use super::retry::Retry;
-use super::{Act, Address, Id, Ledger, Now, Outcome, Step, Task, Text, Uid, Write};
-use crate::api::Kind;
+use super::{Act, Address, Id, Ledger, Now, Outcome, Step, Task, Uid, Write};
+use crate::api::{Family, Kind};
 
 /// What is known of an address object.
+#[derive(Clone)]
 pub(super) struct Entry {
     pub address: Address,
     /// What is known may be out of date.
@@ -17,6 +19,9 @@ pub(super) struct Entry {
     in_flight: bool,
     pub retry: Retry,
     orphan: Orphan,
+    /// The version for which its deletion was asked for, whatever became of that: it may come late, and counts for no
+    /// other.
+    doomed: Option<u64>,
 }
 
 /// How sure it is that the address has lost its claim.
@@ -42,6 +47,24 @@ enum Owner {
     Nobody,
 }
 
+impl Entry {
+    /// It will be on its way out as soon as a request arrives, unless it changes before.
+    fn is_doomed(&self) -> bool {
+        self.doomed == Some(self.address.meta.version)
+    }
+
+    /// Feeds what it will do from `now` on into a hasher.
+    pub fn digest(&self, now: Duration, into: &mut impl Hasher) {
+        let orphan = match self.orphan {
+            Orphan::No => None,
+            Orphan::Since(since) => Some(now.saturating_sub(since)),
+            Orphan::Confirmed => Some(Duration::MAX),
+        };
+        (&self.address, self.unsure, self.in_flight, self.retry.left(now), orphan, self.is_doomed())
+            .hash(into);
+    }
+}
+
 impl Ledger {
     pub(super) fn observe_address(&mut self, mut address: Address) {
         let id = address.id.clone();
@@ -60,6 +83,7 @@ impl Ledger {
                 in_flight: false,
                 retry: Retry::default(),
                 orphan: Orphan::No,
+                doomed: None,
             },
         };
         let (claim, pool) = (entry.address.claim_id(), entry.address.pool_id());
@@ -126,12 +150,23 @@ impl Ledger {
             self.tasks.extend(heirs.into_iter().map(Task::Claim));
             self.tasks.insert(Task::Pool(pool.clone()));
         } else if book.holders(ip) == 1 {
-            let losers: Vec<Id> = book.losers(ip).cloned().collect();
-            for claim in &losers {
-                self.wake(claim);
-            }
+            self.wake_last_holder(pool, ip);
         }
         self.drop_if_empty(pool);
+    }
+
+    /// Wakes the claim that alone holds `ip` now: it publishes it, and may have its object made again, or it has an
+    /// object that was in nobody's interest as long as somebody else had one too.
+    fn wake_last_holder(&mut self, pool: &Id, ip: IpAddr) {
+        let Some(book) = self.books.get(pool) else { return };
+        let objects = [Family::Metal3, Family::Capi].into_iter().filter_map(|family| {
+            let object = pool.beside(Kind::Address(family), &book.name_for(ip)?);
+            self.address(&object).map(Address::claim_id)
+        });
+        let claims: Vec<Id> = book.losers(ip).cloned().chain(objects).collect();
+        for claim in &claims {
+            self.wake(claim);
+        }
     }
 
     pub(super) fn drop_if_empty(&mut self, pool: &Id) {
@@ -187,6 +222,7 @@ impl Ledger {
             return None;
         }
         let act = if entry.unsure { Some(self.look(id)) } else { self.sweep(id, now) }?;
+        self.doom(&act);
         let entry = self.addresses.get_mut(id)?;
         entry.in_flight = true;
         Some(Step { subject: id.clone(), uid: entry.address.meta.uid.clone(), act })
@@ -263,7 +299,10 @@ impl Ledger {
         }
         let claim = address.claim_id();
         match self.claims.get(&claim) {
-            Some(entry) if entry.has(address) => return Owner::Claim,
+            Some(entry) if entry.has(address) => {
+                let is_left = self.is_surplus(entry, address);
+                return if is_left { Owner::Nobody } else { Owner::Claim };
+            }
             Some(entry) if self.may_inherit(entry, address) => return Owner::Heir,
             _ => {}
         }
@@ -282,6 +321,25 @@ impl Ledger {
         held.map(|held| &held.address).filter(|address| entry.has(address))
     }
 
+    /// Notes that an address object's deletion is asked for.
+    pub(super) fn doom(&mut self, act: &Act) {
+        if let Act::Delete { address, version, .. } = act
+            && let Some(entry) = self.addresses.get_mut(address)
+        {
+            entry.doomed = Some(*version);
+        }
+    }
+
+    /// Whether an address object is on its way out, or will be as soon as a request arrives.
+    pub(super) fn is_going(&self, address: &Address) -> bool {
+        address.meta.deleting || self.addresses.get(&address.id).is_some_and(Entry::is_doomed)
+    }
+
+    /// Whether an address object has a write of its own under way.
+    pub(super) fn is_under_way(&self, id: &Id) -> bool {
+        self.addresses.get(id).is_some_and(|entry| entry.in_flight)
+    }
+
     /// The address object of this name in a claim's family, if it is known.
     pub(super) fn address(&self, id: &Id) -> Option<&Address> {
         self.addresses.get(id).map(|entry| &entry.address)
@@ -295,26 +353,4 @@ pub(super) fn release(address: &Address) -> Option<Act> {
         return Some(Act::Delete { address: id, uid, version: address.meta.version });
     }
     address.meta.finalizers.ours.map(|at| Act::Strip { object: id, uid, at })
-}
-
-/// Names of a claim's address objects. Almost always one.
-#[derive(Default)]
-pub(super) struct Held(Vec<Text>);
-
-impl Held {
-    pub fn insert(&mut self, name: Text) -> bool {
-        let absent = !self.0.contains(&name);
-        if absent {
-            self.0.push(name);
-        }
-        absent
-    }
-
-    pub fn remove(&mut self, name: &Text) {
-        self.0.retain(|held| held != name);
-    }
-
-    pub fn iter(&self) -> impl Iterator<Item = &Text> {
-        self.0.iter()
-    }
 }

@@ -1,6 +1,7 @@
 //! The book of one pool: which addresses are held, who waits, and what is due for the pool itself.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use crate::api::Kind;
 pub(super) type Turn = (i64, Id);
 
 /// The book of one pool. It outlives the pool's object while addresses or claims hold something of it.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Book {
     /// The pool as last seen, while it exists.
     pub pool: Option<Pool>,
@@ -38,7 +39,7 @@ pub(super) struct Book {
 }
 
 /// A pool's own writes.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Chore {
     /// One is under way.
     pub in_flight: bool,
@@ -84,6 +85,13 @@ impl Book {
     /// All held addresses, and how many hold each.
     pub fn holds(&self) -> &BTreeMap<IpAddr, u32> {
         &self.holds
+    }
+
+    /// Feeds what the pool will do from `now` on into a hasher, as far as it does not follow from its addresses and claims.
+    pub fn digest(&self, now: Duration, into: &mut impl Hasher) {
+        let Chore { in_flight, unsure, retry, stale, next_status } = &self.chore;
+        (&self.pool, &self.blocked, in_flight, unsure, stale).hash(into);
+        (retry.left(now), next_status.saturating_sub(now)).hash(into);
     }
 
     /// Takes over a view of the pool. True if claims may fare otherwise from now on.

@@ -1,6 +1,7 @@
 //! Objects that are gone, so that a late view does not bring them back.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::hash::{Hash, Hasher};
 
 use super::Uid;
 use crate::api::Kind;
@@ -9,7 +10,7 @@ type Grave = (Kind, Uid);
 
 /// Objects that are known to be gone, for as long as something may still show them: the watch of their kind until it
 /// has told their end itself, and the replies to writes that were under way at that moment.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Graveyard {
     /// Buried, and the number of lists that had begun by then.
     graves: BTreeMap<Grave, u64>,
@@ -79,6 +80,21 @@ impl Graveyard {
     /// Whether the object is gone.
     pub fn holds(&self, kind: Kind, uid: &Uid) -> bool {
         self.graves.contains_key(&(kind, uid.clone()))
+    }
+
+    /// Feeds what is remembered into a hasher. What the numbers of writes say, [`Self::overtaken_by`] says of each.
+    pub fn digest(&self, into: &mut impl Hasher) {
+        for (grave, since) in &self.graves {
+            (grave, *since < self.lists).hash(into);
+        }
+        self.told.iter().for_each(|(_, grave)| grave.hash(into));
+    }
+
+    /// How many of the ends that were told, and which lists, came after a write was sent.
+    pub fn overtaken_by(&self, number: u64) -> (usize, Vec<Kind>) {
+        let ends = self.told.iter().filter(|(next, _)| *next >= number).count();
+        let lists = self.begun.iter().filter(|(_, sent)| **sent >= number);
+        (ends, lists.map(|(kind, _)| *kind).collect())
     }
 
     /// Number of objects that are remembered.

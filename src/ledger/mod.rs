@@ -25,8 +25,10 @@ mod addresses;
 mod book;
 mod claims;
 mod consistency;
+mod digest;
 mod figures;
 mod graveyard;
+mod held;
 mod names;
 mod pools;
 mod read;
@@ -100,6 +102,7 @@ pub struct Notice {
 }
 
 /// Who holds which address, who waits, and the writes that are due; see the module's documentation.
+#[derive(Clone)]
 pub struct Ledger {
     config: Config,
     books: BTreeMap<Id, Book>,
@@ -127,7 +130,7 @@ pub struct Ledger {
 
 /// Something to look at, in the order in which it is looked at: pools first, as they are few and claims wait for them,
 /// and claims by age.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Task {
     Pool(Id),
     Address(Id),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::seen::{Claim, Labels, Text};
 
 /// Keeps one copy of each namespace, pool name, condition text and label set.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Names {
     texts: BTreeSet<Text>,
     labels: BTreeSet<Labels>,

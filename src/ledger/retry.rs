@@ -37,6 +37,11 @@ impl Retry {
         *self = Self::default();
     }
 
+    /// How many tries have failed, and how long it is from `now` to the next.
+    pub fn left(self, now: Duration) -> (u8, Duration) {
+        (self.failures, self.not_before.saturating_sub(now))
+    }
+
     /// When the next try is due, where that is later than `now`.
     pub fn due_after(self, now: Duration) -> Option<Duration> {
         (self.not_before > now).then_some(self.not_before)

@@ -52,7 +52,7 @@ impl std::fmt::Display for Id {
 }
 
 /// What all objects have.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Meta {
     /// Which object of that name it is.
     pub uid: Uid,
@@ -65,7 +65,7 @@ pub struct Meta {
 }
 
 /// The finalizers of an object.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub struct Finalizers {
     /// Index of ours in the list.
     pub ours: Option<u16>,
@@ -91,7 +91,7 @@ impl Meta {
 pub type Labels = Arc<BTreeMap<String, String>>;
 
 /// A claim of either family.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Claim {
     /// Which claim it is.
     pub id: Id,
@@ -128,7 +128,7 @@ impl Claim {
 }
 
 /// The status of a claim.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
 pub struct Shown {
     /// Name of the address object that the claim publishes.
     pub address: Option<Text>,
@@ -141,7 +141,7 @@ pub struct Shown {
 }
 
 /// A `Ready` condition.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Ready {
     /// Its status is `True`.
     pub is: bool,
@@ -154,7 +154,7 @@ pub struct Ready {
 }
 
 /// An address of either family.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Address {
     /// Which address object it is.
     pub id: Id,
@@ -198,7 +198,7 @@ impl Address {
 }
 
 /// An address's owner reference to a claim.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ClaimOwner {
     /// Index in the list of owner references.
     pub at: u16,
@@ -207,7 +207,7 @@ pub struct ClaimOwner {
 }
 
 /// Which optional parts of the metadata exist.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub struct Parts {
     /// There are annotations.
     pub annotations: bool,
@@ -218,7 +218,7 @@ pub struct Parts {
 }
 
 /// A pool.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Hash)]
 pub struct Pool {
     /// Which pool it is.
     pub id: Id,
@@ -243,7 +243,7 @@ pub struct Pool {
 }
 
 /// A pool's owner reference to its Cluster.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ClusterOwner {
     /// Index in the list of owner references.
     pub at: usize,
@@ -269,7 +269,7 @@ pub struct PoolStatusSeen {
 }
 
 /// A Cluster.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Cluster {
     /// Which Cluster it is.
     pub id: Id,
@@ -282,7 +282,7 @@ pub struct Cluster {
 }
 
 /// A view of one object.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Hash)]
 pub enum Seen {
     /// Of a pool.
     Pool(Box<Pool>),

@@ -7,6 +7,7 @@
 mod admission;
 mod allocation;
 mod capi;
+mod conformance;
 mod crds;
 mod faults;
 mod gate;
@@ -21,4 +22,7 @@ mod replica;
 mod restore;
 mod rights;
 mod scene;
+#[path = "../simulation/server.rs"]
+#[expect(dead_code, reason = "the simulation needs more of it")]
+mod server;
 mod switchover;

@@ -26,6 +26,8 @@ struct Published {
     pool: Id,
     ip: IpAddr,
     object: Uid,
+    /// When that object was made, among all.
+    birth: usize,
     /// Whoever published it had read the other family before.
     fenced: bool,
 }
@@ -171,7 +173,8 @@ impl Check {
         let Some(address) = server.address(&object) else { return };
         let Some(ip) = address.ip else { return };
         let object = address.meta.uid.clone();
-        let published = Published { pool: claim.pool_id(), ip, object, fenced: whose.fences };
+        let birth = server.births.get(&object).copied().unwrap_or_default();
+        let published = Published { pool: claim.pool_id(), ip, object, birth, fenced: whose.fences };
         self.published.insert(claim.meta.uid.clone(), published);
     }
 
@@ -223,8 +226,7 @@ impl Check {
 /// Whether the one of two publications that came later could have been known to be one too many. A controller that does
 /// not look for the other family's addresses cannot be kept from doubling one.
 fn is_ours_to_prevent(one: &Published, other: &Published) -> bool {
-    // UIDs of the model count up.
-    let later = if one.object < other.object { other } else { one };
+    let later = if one.birth < other.birth { other } else { one };
     later.fenced
 }
 

@@ -8,6 +8,7 @@ use ipam::ledger::{Act, Config, Ledger, Outcome, Seen, Write};
 use crate::server::{Event, KINDS, Server};
 
 /// A write on its way.
+#[derive(Clone)]
 pub struct Sent {
     pub write: Write,
     /// What the controller is going to be told, once the server has decided.
@@ -26,6 +27,7 @@ enum Watch {
 }
 
 /// A controller.
+#[derive(Clone)]
 pub struct Controller {
     pub ledger: Ledger,
     pub sent: Vec<Sent>,
@@ -58,7 +60,7 @@ impl Controller {
                 Some(event) => {
                     self.watches.insert(kind, Watch::At(at + 1));
                     match event {
-                        Event::Seen(seen) => self.ledger.observe(seen.clone()),
+                        Event::Seen(seen) => self.ledger.observe((**seen).clone()),
                         Event::Deleted(seen) => self.ledger.deleted(seen.id(), &seen.meta().uid),
                     }
                 }
@@ -92,6 +94,14 @@ impl Controller {
     /// Whether the watch of a kind is at work, so that it can break and start over.
     pub fn is_watching(&self, kind: Kind) -> bool {
         matches!(self.watches[&kind], Watch::At(_))
+    }
+
+    /// Where the watch of a kind stands in its log; nowhere before the first list.
+    pub fn position(&self, kind: Kind) -> Option<usize> {
+        match self.watches[&kind] {
+            Watch::At(at) => Some(at),
+            Watch::Before | Watch::Absent => None,
+        }
     }
 
     fn lose(&mut self, kind: Kind) {

@@ -6,6 +6,7 @@
 
 mod check;
 mod controller;
+mod explore;
 mod people;
 mod restore;
 mod server;

@@ -122,7 +122,7 @@ impl World {
         let pool = if self.chance(0.8) { "p" } else { "q" };
         let claim = Claim {
             id: id.clone(),
-            meta: self.server.new_meta(),
+            meta: self.server.new_meta(id),
             created: i64::try_from(self.now().elapsed.as_secs()).unwrap(),
             pool: if foreign { "" } else { pool }.into(),
             elsewhere: (!is_capi && self.chance(0.02)).then(|| "other".into()),
@@ -171,9 +171,10 @@ impl World {
     /// An address that a person makes by hand, perhaps for a claim.
     fn create_address(&mut self, family: Family, name: &str) {
         let ip: IpAddr = format!("10.0.0.{}", self.rng.random_range(1..9)).parse().unwrap();
+        let object = id(Kind::Address(family), &format!("hand-{name}"));
         let address = Address {
-            id: id(Kind::Address(family), &format!("hand-{name}")),
-            meta: self.server.new_meta(),
+            meta: self.server.new_meta(&object),
+            id: object,
             ip: Some(ip),
             pool: "p".into(),
             claim: name.into(),
@@ -197,9 +198,10 @@ impl World {
         }
         let prefix = ["p", "q", "same"][self.rng.random_range(0..3)];
         let name = address_name(prefix, [10, 0, 0, self.rng.random_range(1..9)].into());
+        let object = id(Kind::Address(Family::Capi), &name);
         let address = Address {
-            id: id(Kind::Address(Family::Capi), &name),
-            meta: self.server.new_meta(),
+            meta: self.server.new_meta(&object),
+            id: object,
             ip: None,
             pool: "".into(),
             claim: "".into(),
@@ -233,7 +235,7 @@ impl World {
 
     pub fn create_pool(&mut self, name: &str) {
         let spec = self.spec(name);
-        let meta = self.server.new_meta();
+        let meta = self.server.new_meta(&id(Kind::Pool, name));
         self.server.specs.insert(meta.uid.clone(), vec![spec.clone()]);
         let pool = Pool {
             id: id(Kind::Pool, name),
@@ -287,7 +289,7 @@ impl World {
     }
 
     pub fn create_cluster(&mut self) {
-        let meta = self.server.new_meta();
+        let meta = self.server.new_meta(&id(Kind::Cluster, "k"));
         let cluster = Cluster {
             id: id(Kind::Cluster, "k"),
             meta,

@@ -46,7 +46,7 @@ impl World {
         let Lost { mut object, indexes } = self.lost.remove(at);
         let id = object.seen.id().clone();
         let old = object.seen.meta().uid.clone();
-        *meta_mut(&mut object.seen) = self.server.new_meta();
+        *meta_mut(&mut object.seen) = self.server.new_meta(&id);
         let with_annotation = self.chance(0.7);
         let (with_status, with_owners, with_finalizers) =
             (self.chance(0.5), self.chance(0.5), self.chance(0.7));

@@ -1,36 +1,43 @@
 //! A model of the API server: objects, versions, finalizers, deletion, guards, and the log that watches are fed from.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use ipam::api::{Family, IPPoolSpec, Kind, PoolRules};
 use ipam::ledger::{
-    Act, Address, Claim, ClaimOwner, Finalizers, Id, Meta, NewAddress, Outcome, Place, Pool, PoolStatusSeen,
-    Seen, Uid, Write, fingerprint,
+    Act, Address, Adoption, Claim, ClaimOwner, Dress, Finalizers, Id, Meta, NewAddress, Outcome, Place, Pool,
+    PoolStatusSeen, Seen, Uid, Write, fingerprint,
 };
 
 /// An object, and the whole list of its finalizers.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Hash)]
 pub struct Object {
     pub seen: Seen,
     pub finalizers: Vec<String>,
 }
 
 /// What a watch tells.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub enum Event {
-    Seen(Seen),
-    Deleted(Seen),
+    Seen(Arc<Seen>),
+    Deleted(Arc<Seen>),
 }
 
 /// The API server and its etcd.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Server {
     pub objects: BTreeMap<Id, Object>,
     /// All that ever happened, by kind; the position in it is where a watch stands.
     pub log: BTreeMap<Kind, Vec<Event>>,
-    version: u64,
-    uids: u64,
+    /// How often each object was changed, whichever had the name: versions are compared within one object only. So
+    /// they say nothing of what happened to others.
+    versions: BTreeMap<Id, u64>,
+    /// How many objects of a name there were.
+    made: BTreeMap<Id, u32>,
+    /// The order in which all were made.
+    pub births: BTreeMap<Uid, usize>,
     /// Every spec that a pool ever had, to judge late writes by.
     pub specs: BTreeMap<Uid, Vec<IPPoolSpec>>,
     /// Contents of the pools' `status.indexes`.
@@ -80,9 +87,14 @@ impl Server {
         }
     }
 
-    pub fn new_meta(&mut self) -> Meta {
-        self.uids += 1;
-        let uid = Uid::new(&format!("{:08x}-0000-4000-8000-000000000000", self.uids));
+    /// The metadata of an object that is about to be made. Its UID says nothing of what happened to others.
+    pub fn new_meta(&mut self, id: &Id) -> Meta {
+        let made = self.made.entry(id.clone()).or_default();
+        *made += 1;
+        let mut hasher = DefaultHasher::new();
+        id.hash(&mut hasher);
+        let uid = Uid::new(&format!("{made:08x}-0000-4000-8000-{:012x}", hasher.finish() >> 16));
+        self.births.insert(uid.clone(), self.births.len());
         Meta { uid, version: 0, deleting: false, finalizers: Finalizers::default() }
     }
 
@@ -98,10 +110,12 @@ impl Server {
         true
     }
 
-    /// Changes an object; what it looks like afterwards is seen by all watches.
+    /// Changes an object; what it looks like afterwards is seen by all watches. What changes nothing is not seen.
     pub fn change(&mut self, id: &Id, change: impl FnOnce(&mut Object)) {
-        if let Some(object) = self.objects.get_mut(id) {
-            change(object);
+        let Some(object) = self.objects.get_mut(id) else { return };
+        let before = object.clone();
+        change(object);
+        if *object != before {
             self.changed(id);
         }
     }
@@ -112,12 +126,13 @@ impl Server {
     }
 
     fn changed(&mut self, id: &Id) {
-        self.version += 1;
         self.writes += 1;
         let Some(object) = self.objects.get_mut(id) else { return };
+        let version = self.versions.entry(id.clone()).or_default();
+        *version += 1;
         let ours = object.finalizers.iter().position(|text| Some(text.as_str()) == id.kind.finalizer());
         let meta = meta_mut(&mut object.seen);
-        meta.version = self.version;
+        meta.version = *version;
         meta.finalizers = Finalizers {
             ours: ours.map(|at| u16::try_from(at).unwrap()),
             total: u16::try_from(object.finalizers.len()).unwrap(),
@@ -126,9 +141,9 @@ impl Server {
         if object.seen.meta().is_gone() {
             let object = self.objects.remove(id).unwrap();
             self.indexes.remove(id);
-            log.push(Event::Deleted(object.seen));
+            log.push(Event::Deleted(Arc::new(object.seen)));
         } else {
-            log.push(Event::Seen(object.seen.clone()));
+            log.push(Event::Seen(Arc::new(object.seen.clone())));
         }
     }
 
@@ -139,12 +154,16 @@ impl Server {
             Act::Take(new) => self.take(new),
             Act::Look { object, .. } => self.show(object),
             Act::Survey { kind } => self.names(*kind, write),
-            Act::Delete { address, uid, version } => self.guarded(address, uid, |object| {
-                let meta = meta_mut(&mut object.seen);
-                let holds = meta.version == *version;
-                meta.deleting |= holds;
-                holds
-            }),
+            Act::Delete { address, uid, version } => {
+                let outcome = self.guarded(address, uid, |object| {
+                    let meta = meta_mut(&mut object.seen);
+                    let holds = meta.version == *version;
+                    meta.deleting |= holds;
+                    holds
+                });
+                let is_gone = matches!(&outcome, Outcome::Seen(seen) if seen.meta().is_gone());
+                if is_gone { Outcome::Gone } else { outcome }
+            }
             Act::Strip { object, uid, at } => {
                 let ours = object.kind.finalizer().unwrap();
                 self.guarded(object, uid, |object| {
@@ -167,52 +186,8 @@ impl Server {
                 }
                 holds
             }),
-            Act::Adopt(adoption) => self.guarded(&adoption.address, &adoption.uid, |object| {
-                let ours = adoption.address.kind.finalizer().unwrap();
-                if adoption.finalizer.is_some_and(|append| !add_finalizer(object, ours, append)) {
-                    return false;
-                }
-                let Seen::Address(address) = &mut object.seen else { return false };
-                if adoption.annotation.is_some_and(|exists| exists != address.has.annotations) {
-                    return false;
-                }
-                if adoption.annotation.is_some() {
-                    address.annotated = Some(adoption.claim_uid.clone());
-                    address.has.annotations = true;
-                }
-                if let Some(place) = adoption.owner {
-                    if (place == Place::First) == address.has.owners {
-                        return false;
-                    }
-                    let at = match place {
-                        Place::First => 0,
-                        Place::End => 1,
-                        Place::At(at) => u16::try_from(at).unwrap(),
-                    };
-                    address.owner = Some(ClaimOwner { at, uid: adoption.claim_uid.clone() });
-                    address.has.owners = true;
-                }
-                true
-            }),
-            Act::Dress(dress) => self.guarded(&write.subject, &write.uid, |object| {
-                let ours = Kind::Pool.finalizer().unwrap();
-                if dress.finalizer.is_some_and(|append| !add_finalizer(object, ours, append)) {
-                    return false;
-                }
-                let Seen::Pool(pool) = &mut object.seen else { return false };
-                if !dress.labels.is_empty() {
-                    (pool.labelled, pool.has.labels) = (true, true);
-                }
-                if let Some(owner) = &dress.owner {
-                    pool.owner = Some(ipam::ledger::ClusterOwner {
-                        at: 0,
-                        uid: owner.uid.clone(),
-                        api_version: owner.api_version.clone(),
-                    });
-                    pool.has.owners = true;
-                }
-                true
-            }),
+            Act::Adopt(adoption) => self.adopt(adoption),
+            Act::Dress(dress) => self.dress(write, dress),
             Act::PoolStatus(status) => {
                 let outcome = self.guarded(&write.subject, &write.uid, |object| {
                     let Seen::Pool(pool) = &mut object.seen else { return false };
@@ -232,6 +207,74 @@ impl Server {
                 outcome
             }
         }
+    }
+
+    fn adopt(&mut self, adoption: &Adoption) -> Outcome {
+        self.guarded(&adoption.address, &adoption.uid, |object| {
+            let ours = adoption.address.kind.finalizer().unwrap();
+            if adoption.finalizer.is_some_and(|append| !add_finalizer(object, ours, append)) {
+                return false;
+            }
+            let Seen::Address(address) = &mut object.seen else { return false };
+            if adoption.annotation.is_some_and(|exists| exists != address.has.annotations) {
+                return false;
+            }
+            if adoption.annotation.is_some() {
+                address.annotated = Some(adoption.claim_uid.clone());
+                address.has.annotations = true;
+            }
+            if let Some(place) = adoption.owner {
+                let fits = match place {
+                    Place::First => !address.has.owners,
+                    Place::End => address.has.owners,
+                    Place::At(at) => address.owner.as_ref().is_some_and(|owner| usize::from(owner.at) == at),
+                };
+                if !fits {
+                    return false;
+                }
+                let at = match place {
+                    Place::First => 0,
+                    Place::End => 1,
+                    Place::At(at) => u16::try_from(at).unwrap(),
+                };
+                address.owner = Some(ClaimOwner { at, uid: adoption.claim_uid.clone() });
+                address.has.owners = true;
+            }
+            true
+        })
+    }
+
+    fn dress(&mut self, write: &Write, dress: &Dress) -> Outcome {
+        self.guarded(&write.subject, &write.uid, |object| {
+            let ours = Kind::Pool.finalizer().unwrap();
+            if dress.finalizer.is_some_and(|append| !add_finalizer(object, ours, append)) {
+                return false;
+            }
+            let Seen::Pool(pool) = &mut object.seen else { return false };
+            if !dress.labels.is_empty() {
+                if dress.has_labels != pool.has.labels {
+                    return false;
+                }
+                (pool.labelled, pool.has.labels) = (true, true);
+            }
+            if let Some(owner) = &dress.owner {
+                let fits = match owner.place {
+                    Place::First => !pool.has.owners,
+                    Place::End => pool.has.owners,
+                    Place::At(at) => pool.owner.as_ref().is_some_and(|owner| owner.at == at),
+                };
+                if !fits {
+                    return false;
+                }
+                pool.owner = Some(ipam::ledger::ClusterOwner {
+                    at: 0,
+                    uid: owner.uid.clone(),
+                    api_version: owner.api_version.clone(),
+                });
+                pool.has.owners = true;
+            }
+            true
+        })
     }
 
     pub fn is_served(&self, kind: Kind) -> bool {
@@ -269,11 +312,14 @@ impl Server {
     }
 
     /// A change that counts only for the object with this UID, and only if `change` finds what it expects.
-    fn guarded(&mut self, id: &Id, uid: &Uid, change: impl FnOnce(&mut Object) -> bool) -> Outcome {
+    pub fn guarded(&mut self, id: &Id, uid: &Uid, change: impl FnOnce(&mut Object) -> bool) -> Outcome {
         let Some(object) = self.objects.get(id) else { return Outcome::Gone };
         let mut after = object.clone();
         if object.seen.meta().uid != *uid || !change(&mut after) {
             return Outcome::GuardFailed("the guard did not hold".into());
+        }
+        if after == *object {
+            return self.show(id);
         }
         let mut last = after.clone();
         self.objects.insert(id.clone(), after);
@@ -282,7 +328,7 @@ impl Server {
             Outcome::Gone => {
                 // The reply to the write that ended the object shows it as it was then.
                 let meta = meta_mut(&mut last.seen);
-                meta.version = self.version;
+                meta.version = self.versions.get(id).copied().unwrap_or_default();
                 meta.finalizers = Finalizers::default();
                 Outcome::Seen(last.seen)
             }
@@ -294,7 +340,7 @@ impl Server {
         let uid = new.claim_uid.clone();
         let address = Address {
             id: new.id.clone(),
-            meta: self.new_meta(),
+            meta: self.new_meta(&new.id),
             ip: Some(new.ip),
             pool: new.pool.name.clone(),
             claim: new.claim.name.clone(),
@@ -319,8 +365,9 @@ impl Server {
 }
 
 fn add_finalizer(object: &mut Object, finalizer: &str, append: bool) -> bool {
-    // The API server refuses new finalizers on an object that is being deleted.
-    if object.seen.meta().deleting || object.finalizers.is_empty() == append {
+    // The API server refuses new finalizers on an object that is being deleted; one that is there may be there twice.
+    let is_new = !object.finalizers.iter().any(|text| text == finalizer);
+    if (object.seen.meta().deleting && is_new) || object.finalizers.is_empty() == append {
         return false;
     }
     object.finalizers.push(finalizer.to_owned());

@@ -17,7 +17,7 @@ use crate::api::Kind;
 const MANY: usize = 100;
 
 /// What is known of the other family's object of the name that is taken.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) enum Fence {
     /// Nothing since the take.
     #[default]
@@ -39,10 +39,10 @@ pub(super) enum Gate {
 }
 
 /// The lists of names that are under way, by namespace and kind.
-#[derive(Default)]
+#[derive(Clone, Default, Hash)]
 pub(in crate::ledger) struct Surveys(BTreeMap<(Text, Kind), Survey>);
 
-#[derive(Default)]
+#[derive(Clone, Default, Hash)]
 struct Survey {
     under_way: bool,
     /// Claims whose take came before the list that is under way.

@@ -18,6 +18,7 @@ use crate::addr::parse_ip;
 use crate::api::Kind;
 
 /// An address object that a former claim has left.
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub(super) struct Heirloom {
     /// Which object it is.
     object: Uid,

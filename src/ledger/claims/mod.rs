@@ -8,10 +8,12 @@ mod queue;
 mod serve;
 mod settle;
 
+use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
+use std::time::Duration;
 
-use super::addresses::Held;
 use super::book::Turn;
+use super::held::Held;
 use super::retry::Retry;
 use super::{Address, Claim, Id, Ledger, Task, Text, Verdict};
 use crate::api::Kind;
@@ -20,6 +22,7 @@ pub(super) use fence::Surveys;
 use inherit::Heirloom;
 
 /// What is known of a claim.
+#[derive(Clone)]
 pub(super) struct Entry {
     pub claim: Claim,
     /// What is known may be out of date.
@@ -45,17 +48,20 @@ pub(super) struct Entry {
 }
 
 /// An address that is being taken or published, from the moment that is due until it is known what became of it.
+#[derive(Clone, Hash)]
 struct Reserve {
     ip: IpAddr,
     name: Text,
     /// The take went unanswered, or the name is taken: it has to be read who has it.
     unsure: bool,
+    /// The object was made here, and nobody has tried to publish it.
+    made: bool,
     /// Whether the other family is known not to have the address too.
     fence: Fence,
 }
 
 /// A queue of claims that wait: for this address, or for any.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 struct Queue(Option<IpAddr>);
 
 /// What a claim can get now.
@@ -107,6 +113,27 @@ impl Entry {
     /// It waits in a queue.
     pub fn is_queued(&self) -> bool {
         self.queued.is_some()
+    }
+
+    /// Feeds what it will do from `now` on into a hasher.
+    pub fn digest(&self, now: Duration, into: &mut impl Hasher) {
+        // What it has lost follows from the rest.
+        let Self {
+            claim,
+            unsure,
+            held,
+            publishes,
+            end_seen,
+            reserve,
+            locks,
+            lost: _,
+            heirloom,
+            queued,
+            in_flight,
+            retry,
+        } = self;
+        (claim, unsure, held, publishes, end_seen, heirloom).hash(into);
+        (reserve, locks, queued, in_flight, retry.left(now)).hash(into);
     }
 
     fn publishes(&self, address: &Address) -> bool {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rand::Rng;
 
 use super::super::addresses::release;
-use super::super::{Act, Claim, Id, Ledger, Now, Ready, Shown, Step, Task, Verdict};
+use super::super::{Act, Address, Claim, Id, Ledger, Now, Ready, Shown, Step, Task, Verdict};
 use super::{Choice, Entry};
 use crate::api::Family;
 
@@ -30,6 +30,7 @@ impl Ledger {
         } else {
             self.serve(id, now, rng)
         }?;
+        self.doom(&act);
         let entry = self.claims.get_mut(id)?;
         entry.in_flight = true;
         Some(Step { subject: id.clone(), uid: entry.claim.meta.uid.clone(), act })
@@ -86,7 +87,7 @@ impl Ledger {
         if let Some(winner) = self.winner(entry) {
             return self.settle(id, &winner, now);
         }
-        if self.held_by(entry).any(|address| address.meta.deleting) {
+        if self.held_by(entry).any(|address| self.is_going(address)) {
             let act = self.clear_away(entry);
             self.leave_queue(id);
             self.keep_heirloom(id);
@@ -96,6 +97,8 @@ impl Ledger {
             self.drop_reserve(id);
             return Some(act);
         }
+        self.have_surplus_looked_at(id);
+        let entry = self.claims.get(id)?;
         if let Some(why) = self.closed(&entry.claim.pool_id()) {
             self.leave_queue(id);
             self.drop_reserve(id);
@@ -108,25 +111,55 @@ impl Ledger {
             Choice::Take(ip) => self.take(id, ip),
             Choice::Not(verdict) => {
                 self.leave_queue(id);
-                self.show(id, verdict, now)
+                self.show_for_want(id, verdict, now)
             }
             Choice::Wait(verdict, certain) => {
                 self.enter_queue(id, certain);
-                self.show(id, verdict, now)
+                self.show_for_want(id, verdict, now)
             }
+        }
+    }
+
+    /// Shows why a claim gets nothing. But one that publishes an address which was never seen may well have it.
+    fn show_for_want(&mut self, id: &Id, verdict: Verdict, now: Now) -> Option<Act> {
+        match self.published_but_unknown(self.claims.get(id)?) {
+            Some(unknown) => Some(self.look(&unknown)),
+            None => self.show(id, verdict, now),
         }
     }
 
     /// An address object of a claim that is on its way out stands in the way of a new one: help it out.
     fn clear_away(&self, entry: &Entry) -> Option<Act> {
-        self.held_by(entry).filter(|address| address.meta.deleting).find_map(release)
+        let going = self.held_by(entry).filter(|address| self.is_going(address));
+        going.filter(|address| !self.is_under_way(&address.id)).find_map(release)
     }
 
-    /// The release of an address object that was made for the claim and whose address somebody else has too.
+    /// The release of an address object that was made here for the claim and whose address somebody else has too.
     fn withdraw(&self, entry: &Entry) -> Option<Act> {
-        let uid = &entry.claim.meta.uid;
-        let mut made = self.held_by(entry).filter(|address| address.claim_uid() == Some(uid));
-        release(made.find(|address| !entry.publishes(address) && !self.is_sole_holder(entry, address))?)
+        let made = &entry.reserve.as_ref().filter(|reserve| reserve.made)?.name;
+        let mut surplus = self.held_by(entry).filter(|address| self.is_surplus(entry, address));
+        release(surplus.find(|address| address.id.name == *made)?)
+    }
+
+    /// Whether an address object was made for the claim, who does not publish it, and somebody else has its address.
+    pub(in crate::ledger) fn is_surplus(&self, entry: &Entry, address: &Address) -> bool {
+        address.claim_uid() == Some(&entry.claim.meta.uid)
+            && !entry.publishes(address)
+            && !self.is_sole_holder(entry, address)
+    }
+
+    /// Has address objects of the claim looked at that were not made here and that somebody else has too. Whoever made
+    /// one may be about to publish it, and the watch says nothing of that yet: it is released only by the rules for one
+    /// that has lost its claim.
+    fn have_surplus_looked_at(&mut self, id: &Id) {
+        let Some(entry) = self.claims.get(id) else { return };
+        let surplus = self.held_by(entry).filter(|address| self.is_surplus(entry, address));
+        let surplus: Vec<Id> = surplus.map(|address| address.id.clone()).collect();
+        let reserved = entry.reserve.as_ref().map(|reserve| &reserve.name);
+        if surplus.iter().any(|object| Some(&object.name) == reserved) {
+            self.drop_reserve(id);
+        }
+        self.tasks.extend(surplus.into_iter().map(Task::Address));
     }
 
     /// The write that makes a claim show `verdict`, if it does not yet.

@@ -11,7 +11,10 @@ impl Ledger {
     /// The address object that is to be a claim's: the one that it publishes, else one that was made for it. If what it
     /// publishes is gone and that address is still to be had, there is none: the claim gets it again.
     pub(super) fn winner(&self, entry: &Entry) -> Option<Address> {
-        let live = || self.held_by(entry).filter(|address| !address.meta.deleting && address.ip.is_some());
+        // What is changed by its adoption escapes a deletion that comes late.
+        let escapes = |address: &Address| !address.meta.deleting && adoption(&entry.claim, address).is_some();
+        let stays = |address: &&Address| !self.is_going(address) || escapes(address);
+        let live = || self.held_by(entry).filter(stays).filter(|address| address.ip.is_some());
         if let Some(published) = live().find(|address| entry.publishes(address)) {
             return Some(published.clone());
         }
@@ -35,7 +38,7 @@ impl Ledger {
     /// its own that is on its way out is no hindrance.
     pub(super) fn can_retake(&self, entry: &Entry) -> Option<IpAddr> {
         let ip = entry.publishes?;
-        let going = self.held_by(entry).filter(|address| address.meta.deleting && address.ip == Some(ip));
+        let going = self.held_by(entry).filter(|address| self.is_going(address) && address.ip == Some(ip));
         let reserved = entry.reserve.as_ref().is_some_and(|reserve| reserve.ip == ip);
         let own = 1 + going.count() + usize::from(reserved);
         let book = self.books.get(&entry.claim.pool_id())?;
@@ -84,7 +87,8 @@ impl Ledger {
         let book = self.books.entry(entry.claim.pool_id()).or_default();
         book.hold(ip);
         book.takes += 1;
-        entry.reserve = Some(Reserve { ip, name: winner.id.name.clone(), unsure: false, fence: Fence::Due });
+        entry.reserve =
+            Some(Reserve { ip, name: winner.id.name.clone(), unsure: false, made: false, fence: Fence::Due });
         self.relock(id);
     }
 }

@@ -4,6 +4,7 @@
 //! each can say all of it.
 
 mod allocation;
+mod contested;
 mod failures;
 mod fence;
 mod memory;

@@ -1,0 +1,40 @@
+//! A ledger's state as a number, for who explores all that can happen and has to know where it was already.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use super::{Ledger, Now, PoolStatusSeen};
+
+impl Ledger {
+    /// What this ledger will do from `now` on, as a number: two ledgers with the same one, and the same writes under
+    /// way, do the same at the same distance of time, when they are told the same.
+    ///
+    /// `under_way` are the numbers of those writes, in an order of the caller's: by what they say of each, not by how
+    /// many writes there were before.
+    pub fn digest(&self, now: Now, under_way: impl Iterator<Item = u64>) -> u64 {
+        let (now, into) = (now.elapsed, &mut DefaultHasher::new());
+        for (id, book) in &self.books {
+            id.hash(into);
+            book.digest(now, into);
+        }
+        self.claims.values().for_each(|entry| entry.digest(now, into));
+        self.addresses.values().for_each(|entry| entry.digest(now, into));
+        (&self.clusters, &self.strays, &self.blocks, &self.surveys, &self.fresh).hash(into);
+        (&self.listed, &self.awaited, &self.tasks).hash(into);
+        for (at, task) in &self.timers {
+            (at.saturating_sub(now), task).hash(into);
+        }
+        self.graveyard.digest(into);
+        under_way.for_each(|number| self.graveyard.overtaken_by(number).hash(into));
+        into.finish()
+    }
+}
+
+impl Hash for PoolStatusSeen {
+    fn hash<H: Hasher>(&self, into: &mut H) {
+        (self.indexes, self.last_updated, self.capacity, self.available).hash(into);
+        for condition in &self.conditions {
+            (&condition.type_, &condition.status, &condition.reason, &condition.message).hash(into);
+            condition.last_transition_time.0.hash(into);
+        }
+    }
+}

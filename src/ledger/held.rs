@@ -1,0 +1,25 @@
+//! Which address objects name a claim.
+
+use super::Text;
+
+/// Names of a claim's address objects. Almost always one.
+#[derive(Clone, Default, Hash)]
+pub(super) struct Held(Vec<Text>);
+
+impl Held {
+    pub fn insert(&mut self, name: Text) -> bool {
+        let absent = !self.0.contains(&name);
+        if absent {
+            self.0.push(name);
+        }
+        absent
+    }
+
+    pub fn remove(&mut self, name: &Text) {
+        self.0.retain(|held| held != name);
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Text> {
+        self.0.iter()
+    }
+}

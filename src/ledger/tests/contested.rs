@@ -1,0 +1,97 @@
+//! Address objects of two kinds for one address, as two controllers at once, or one after another, make them.
+
+use std::time::Duration;
+
+use super::scene::Scene;
+use super::*;
+
+/// An address object that another controller made for a claim, and that claim as the watch shows it, which lags.
+fn add_made_elsewhere(scene: &mut Scene, name: &str, ip: &str) {
+    let uid = scene.add_unseen(claim("a"));
+    scene.add(made(name, ip, "a", &uid.to_string()));
+    let seen = scene.server.objects[&claim_id("a")].clone();
+    scene.ledger.observe(seen);
+}
+
+/// An address object of the other family.
+fn twin_object(ip: &str) -> Address {
+    Address { id: id(Kind::Address(Family::Capi), "p-10-0-0-1"), ..by_hand("", ip, "somebody") }
+}
+
+#[test]
+fn d1_an_address_of_another_controllers_making_is_left_alone_as_that_one_may_have_published_it() {
+    let mut scene = Scene::with(pool("10.0.0.1-10.0.0.9"));
+    scene.add(capi_claim("b"));
+    assert_eq!(scene.due(), ["take 10.0.0.1 for capi claim b"]);
+    add_made_elsewhere(&mut scene, "p-10-0-0-1", "10.0.0.1");
+    assert_eq!(scene.due(), ["take 10.0.0.2 for claim a"]);
+}
+
+#[test]
+fn d10_an_address_of_another_controllers_making_is_released_like_one_that_has_lost_its_claim() {
+    let mut scene = Scene::with(pool("10.0.0.1-10.0.0.1"));
+    scene.add(twin_object("10.0.0.1"));
+    scene.run_for(Duration::from_secs(5));
+    add_made_elsewhere(&mut scene, "p-10-0-0-1", "10.0.0.1");
+    let due = scene.run_for(Duration::from_secs(29));
+    assert_eq!(due, ["status of pool p", "fail claim a: PoolExhausted: Exhausted IP Pools"]);
+    let due = scene.run_for(Duration::from_secs(1));
+    let sweep = ["read claim a", "delete address p-10-0-0-1", "strip address p-10-0-0-1"];
+    assert!(due.windows(3).any(|acts| acts == sweep), "{due:?}");
+}
+
+#[test]
+fn an_address_that_somebody_else_had_too_is_published_once_nobody_else_has_it() {
+    let mut scene = Scene::with(pool("10.0.0.1-10.0.0.1"));
+    scene.add(twin_object("10.0.0.1"));
+    scene.run_for(Duration::from_secs(5));
+    add_made_elsewhere(&mut scene, "p-10-0-0-1", "10.0.0.1");
+    assert_eq!(scene.run()[1], "fail claim a: PoolExhausted: Exhausted IP Pools");
+    scene.tear_away(&id(Kind::Address(Family::Capi), "p-10-0-0-1"));
+    assert_eq!(scene.run(), ["bind claim a to p-10-0-0-1"]);
+}
+
+#[test]
+fn an_address_whose_deletion_was_asked_for_is_never_published_as_that_may_come_late() {
+    let mut scene = Scene::with(pool("10.0.0.1-10.0.0.9"));
+    scene.add(claim("a"));
+    scene.due();
+    scene.add(twin_object("10.0.0.1"));
+    scene.done();
+    assert_eq!(scene.due(), ["delete address p-10-0-0-1"]);
+    scene.lose();
+    scene.tear_away(&id(Kind::Address(Family::Capi), "p-10-0-0-1"));
+    let due = scene.run_for(Duration::from_secs(1));
+    let expected = [
+        "read address p-10-0-0-1",
+        "read claim a",
+        "delete address p-10-0-0-1",
+        "strip address p-10-0-0-1",
+        "take 10.0.0.1 for claim a",
+        "bind claim a to p-10-0-0-1",
+    ];
+    assert_eq!(due[..6], expected);
+}
+
+#[test]
+fn an_address_whose_publication_went_unanswered_is_not_withdrawn_as_that_may_come_late() {
+    let mut scene = Scene::with(pool("10.0.0.1-10.0.0.9"));
+    scene.add(claim("a"));
+    scene.due();
+    scene.done();
+    assert_eq!(scene.due(), ["bind claim a to p-10-0-0-1"]);
+    scene.lose();
+    scene.add(twin_object("10.0.0.1"));
+    let due = scene.run_for(Duration::from_secs(1));
+    assert_eq!(due[..2], ["read claim a", "take 10.0.0.2 for claim a"]);
+}
+
+#[test]
+fn a_claim_that_publishes_an_address_which_was_not_seen_yet_is_not_told_that_there_is_none() {
+    let mut scene = Scene::with(pool("10.0.0.1-10.0.0.1"));
+    scene.add(capi_claim("b"));
+    assert_eq!(scene.due(), ["take 10.0.0.1 for capi claim b"]);
+    scene
+        .add(Claim { shown: Shown { address: Some("p-10-0-0-1".into()), ..Shown::default() }, ..claim("a") });
+    assert_eq!(scene.due(), ["read address p-10-0-0-1"]);
+}

@@ -1,0 +1,71 @@
+//! What has to hold in every state of a small world. Nobody meddles there, so nothing is excused.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use ipam::ledger::{Claim, Uid};
+
+use crate::check::Check;
+use crate::server::Server;
+
+/// What is remembered of the past: the address that each claim publishes.
+#[derive(Clone, Hash)]
+pub struct Judge {
+    /// What is published may be torn away for a while.
+    torn: bool,
+    published: BTreeMap<Uid, IpAddr>,
+}
+
+impl Judge {
+    /// Nothing is published yet.
+    pub fn new(torn: bool) -> Self {
+        Self { torn, published: BTreeMap::new() }
+    }
+
+    /// Judges what the server holds now.
+    pub fn look(&mut self, server: &Server) -> Result<(), String> {
+        let mut holders: BTreeMap<IpAddr, &Claim> = BTreeMap::new();
+        for (_, claim) in server.claims() {
+            self.publication(server, claim)?;
+            let Some(ip) = self.published.get(&claim.meta.uid) else { continue };
+            if let Some(other) = holders.insert(*ip, claim) {
+                return Err(format!("{} and {} both publish {ip}", other.id, claim.id));
+            }
+        }
+        self.published.retain(|uid, _| server.claims().any(|(_, claim)| claim.meta.uid == *uid));
+        Ok(())
+    }
+
+    fn publication(&mut self, server: &Server, claim: &Claim) -> Result<(), String> {
+        let before = self.published.get(&claim.meta.uid).copied();
+        let name = claim.shown.address.as_ref().filter(|_| claim.shown.ready.as_ref().is_some_and(|r| r.is));
+        let Some(name) = name else {
+            return before
+                .filter(|_| !self.torn)
+                .map_or(Ok(()), |ip| Err(format!("{} published {ip} and does not now", claim.id)));
+        };
+        let address = server.address(&claim.address_id(name));
+        if address.is_none() && (claim.meta.deleting || (self.torn && before.is_some())) {
+            return Ok(());
+        }
+        let its = address.filter(|address| address.claim_uid() == Some(&claim.meta.uid));
+        let Some(ip) = its.and_then(|address| address.ip) else {
+            return Err(format!("{} publishes {name}, which is not its", claim.id));
+        };
+        self.published.insert(claim.meta.uid.clone(), ip);
+        match before.filter(|before| *before != ip) {
+            Some(before) => Err(format!("{} published {before} and now {ip}", claim.id)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Judges a state in which nothing is left to do; so many claims should have an address.
+pub fn at_rest(server: &Server, expected: Option<usize>) -> Result<(), String> {
+    Check::at_the_end(server)?;
+    let bound = server.claims().filter(|(_, claim)| claim.shown.address.is_some()).count();
+    match expected.filter(|expected| *expected != bound) {
+        Some(expected) => Err(format!("{bound} claims have an address, and not {expected}")),
+        None => Ok(()),
+    }
+}

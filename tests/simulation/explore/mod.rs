@@ -1,0 +1,151 @@
+//! Small worlds, explored exhaustively: the real ledger over the model of the API server, and every order in which watches,
+//! decisions, writes, replies, people and faults can follow each other.
+//!
+//! Time passes only when nothing else can happen, but for a watch that lags; a pool's own writes take effect at once, as
+//! no claim depends on them. A controller decides as soon as it learns something, unless a world says otherwise.
+
+mod judge;
+mod node;
+mod search;
+mod state;
+mod tell;
+mod world;
+
+use ipam::api::Family::{Capi, Metal3};
+
+use search::{Explored, Order, explore};
+use world::{Deed, Faults, World};
+
+const NONE: Faults = Faults { crashes: 0, delays: 0, lags: 0 };
+const CRASH: Faults = Faults { crashes: 1, ..NONE };
+const DELAY: Faults = Faults { delays: 1, ..NONE };
+const LAG: Faults = Faults { lags: 1, ..NONE };
+const ALL: Faults = Faults { crashes: 1, delays: 1, lags: 1 };
+
+/// One controller, one claim of each kind, an address for each.
+const ALONE: World = World {
+    controllers: &[true],
+    prompt: true,
+    addresses: 2,
+    bound: &[],
+    fresh: &[(Metal3, "a"), (Capi, "b")],
+    people: &[],
+    faults: NONE,
+    torn: false,
+    served: 2,
+};
+
+const ONE_CLAIM: World = World { fresh: &[(Metal3, "a")], served: 1, ..ALONE };
+
+const ONE_ADDRESS: World = World { addresses: 1, served: 1, ..ALONE };
+
+/// A claim is released while one of the other kind waits for its address.
+const RELEASE: World = World {
+    bound: &[(Metal3, "a")],
+    fresh: &[(Capi, "b")],
+    people: &[Deed::Delete((Metal3, "a"))],
+    ..ONE_ADDRESS
+};
+
+/// A claim is deleted, and another gets its name.
+const RECREATE: World = World {
+    bound: &[(Metal3, "a")],
+    fresh: &[],
+    people: &[Deed::Delete((Metal3, "a")), Deed::Create((Metal3, "a"))],
+    ..ONE_ADDRESS
+};
+
+const TWO: &[bool] = &[true, true];
+
+/// Explores a world, and says how large it was.
+fn holds(name: &str, world: World) {
+    match explore(world, Order::Depth) {
+        Ok(Explored { states, transitions, rests, took }) => {
+            println!("{name}: {states} states, {transitions} transitions, {rests} at rest, in {took:.1?}");
+        }
+        Err(broken) => panic!("{name}:\n{broken}"),
+    }
+}
+
+#[test]
+fn one_controller_serves_a_claim_of_each_kind_in_every_order() {
+    holds("both kinds", ALONE);
+    holds("both kinds, deciding at leisure", World { prompt: false, ..ALONE });
+    holds("both kinds, one address", ONE_ADDRESS);
+}
+
+#[test]
+fn one_controller_may_crash_at_any_moment() {
+    holds("both kinds, a crash", World { faults: CRASH, ..ALONE });
+    holds("both kinds, one address, a crash", World { faults: CRASH, ..ONE_ADDRESS });
+}
+
+#[test]
+fn a_write_may_arrive_at_any_later_time_and_a_watch_may_lag() {
+    holds("both kinds, a late write", World { faults: DELAY, ..ALONE });
+    holds("both kinds, one address, a late write", World { faults: DELAY, ..ONE_ADDRESS });
+    holds("both kinds, a late watch", World { faults: LAG, ..ALONE });
+    holds("both kinds, one address, a late watch", World { faults: LAG, ..ONE_ADDRESS });
+}
+
+#[test]
+fn a_claim_is_served_whatever_goes_wrong_once() {
+    holds("one claim, every fault", World { faults: ALL, ..ONE_CLAIM });
+}
+
+#[test]
+fn a_released_address_goes_to_who_waits_whatever_goes_wrong_once() {
+    holds("release, every fault", World { faults: ALL, ..RELEASE });
+}
+
+#[test]
+fn a_claim_that_is_made_anew_is_served_whatever_goes_wrong_once() {
+    holds("recreation, every fault", World { faults: ALL, ..RECREATE });
+}
+
+#[test]
+fn two_controllers_give_a_claim_one_address() {
+    holds("two controllers, one claim", World { controllers: TWO, ..ONE_CLAIM });
+    holds("two controllers, one claim, a crash", World { controllers: TWO, faults: CRASH, ..ONE_CLAIM });
+    holds("two controllers, one claim, a late write", World { controllers: TWO, faults: DELAY, ..ONE_CLAIM });
+    holds("two controllers, one claim, a late watch", World { controllers: TWO, faults: LAG, ..ONE_CLAIM });
+}
+
+#[test]
+fn a_controller_that_does_not_fence_is_found_out() {
+    let world = World { controllers: &[false, false], torn: true, ..ALONE };
+    let Err(broken) = explore(world, Order::Breadth) else { panic!("nothing was found") };
+    assert!(broken.why.contains("both publish 10.0.0.1"), "{broken}");
+}
+
+/// `WORLDS=large`, as in `make explore`: minutes each.
+fn large(name: &str, world: World) {
+    if std::env::var("WORLDS").is_ok_and(|worlds| worlds == "large") {
+        holds(name, world);
+    }
+}
+
+#[test]
+fn large_one_controller_may_crash_and_a_write_of_it_arrive_late() {
+    large("both kinds, a crash and a late write", World { faults: Faults { lags: 0, ..ALL }, ..ALONE });
+}
+
+#[test]
+fn large_two_controllers_publish_nothing_twice_when_a_claim_is_made_anew() {
+    large("two controllers, recreation", World { controllers: TWO, torn: true, ..RECREATE });
+}
+
+#[test]
+fn large_two_controllers_publish_nothing_twice_when_an_address_is_released() {
+    large("two controllers, release", World { controllers: TWO, torn: true, ..RELEASE });
+}
+
+#[test]
+fn large_two_controllers_publish_one_address_once() {
+    large("two controllers, both kinds, one address", World { controllers: TWO, torn: true, ..ONE_ADDRESS });
+}
+
+#[test]
+fn large_two_controllers_publish_two_addresses_once_each() {
+    large("two controllers, both kinds", World { controllers: TWO, torn: true, ..ALONE });
+}

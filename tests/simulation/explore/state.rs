@@ -1,0 +1,365 @@
+//! One moment of a small world, and all that can happen next.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use ipam::api::Kind;
+use ipam::ledger::{Act, Now, Outcome, Write};
+use rand::SeedableRng;
+use rand::rngs::SmallRng;
+
+use super::judge::{Judge, at_rest};
+use super::node::{Node, print, print_write};
+use super::world::{Deed, Faults, World, claim_id, create_claim, create_pool};
+use crate::controller::Sent;
+use crate::server::{Event, KINDS, Server};
+
+/// One moment. What a step does not touch is shared with the moment before.
+#[derive(Clone)]
+pub struct State {
+    pub world: World,
+    hub: Rc<Hub>,
+    pub nodes: Vec<Rc<Node>>,
+    /// Writes that were given up, and may still arrive.
+    pub late: Vec<Write>,
+    pub now: Duration,
+    /// People have done so much.
+    pub done: usize,
+    left: Faults,
+}
+
+/// The server, and numbers for what it holds.
+#[derive(Clone)]
+struct Hub {
+    server: Server,
+    judge: Judge,
+    /// One for each event of each log.
+    events: BTreeMap<Kind, Vec<u64>>,
+    print: u64,
+}
+
+/// What can happen. Numbers say which controller, and which of its writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// A controller takes in the next event, or the first list, of a kind.
+    Hear(usize, Kind),
+    /// It looks at what it has to, and sends what is due.
+    Decide(usize),
+    /// The server carries out a write.
+    Execute(usize, usize),
+    /// The controller learns what became of it.
+    Reply(usize, usize),
+    /// The controller gives a write up; it is late.
+    Delay(usize, usize),
+    /// A late write arrives.
+    Land(usize),
+    /// A controller dies and starts again.
+    Crash(usize),
+    /// People do what is next.
+    People,
+    /// Nothing else is left to do, and time passes.
+    Pass,
+}
+
+/// Chance has no part in a small world.
+fn rng() -> SmallRng {
+    SmallRng::seed_from_u64(1)
+}
+
+impl State {
+    /// The pool is ours, the claims that are to have an address have it, and nobody has seen the fresh ones.
+    pub fn begin(world: World) -> Result<Self, String> {
+        let mut server = Server::default();
+        create_pool(&mut server, world.addresses);
+        world.bound.iter().for_each(|name| create_claim(&mut server, *name));
+        let hub = Hub { server, judge: Judge::new(world.torn), events: BTreeMap::new(), print: 0 };
+        let node = |fences: &bool| Rc::new(Node::new(*fences));
+        let nodes = world.controllers.iter().map(node).collect();
+        let (now, left) = (Duration::from_secs(1000), Faults::default());
+        let mut state =
+            Self { world, hub: Rc::new(hub), nodes, late: Vec::new(), now, done: usize::MAX, left };
+        state.hub_changed()?;
+        while let Some(step) = state.steps().first() {
+            state.take(*step)?;
+        }
+        (state.done, state.left) = (0, world.faults);
+        world.fresh.iter().for_each(|name| create_claim(&mut Rc::make_mut(&mut state.hub).server, *name));
+        state.hub_changed()?;
+        Ok(state)
+    }
+
+    /// A number for the state: two with the same one have the same future. Controllers have no names.
+    pub fn print(&self) -> u64 {
+        let mut nodes: Vec<u64> =
+            self.nodes.iter().map(|node| print(&(node.print, self.unheard(node)))).collect();
+        nodes.sort_unstable();
+        let mut late: Vec<u64> = self.late.iter().map(print_write).collect();
+        late.sort_unstable();
+        print(&(self.hub.print, nodes, late, self.done, self.left))
+    }
+
+    fn unheard(&self, node: &Node) -> Vec<(Kind, Option<&[u64]>)> {
+        let events = |kind| {
+            let events = self.hub.events.get(&kind).map_or(&[][..], Vec::as_slice);
+            (kind, node.controller.position(kind).map(|at| &events[at..]))
+        };
+        KINDS.into_iter().map(events).collect()
+    }
+
+    fn time(&self) -> Now {
+        // Time stamps decide nothing: all are the same.
+        Now { elapsed: self.now, wall: 1000 }
+    }
+
+    /// All that can happen, least of all the passing of time.
+    pub fn steps(&self) -> Vec<Step> {
+        let mut steps: Vec<Step> = (0..self.nodes.len()).flat_map(|which| self.steps_of(which)).collect();
+        if steps.iter().all(|step| matches!(step, Step::Hear(..))) && self.can_pass(&steps) {
+            steps.push(Step::Pass);
+        }
+        steps.extend((0..self.late.len()).map(Step::Land));
+        if self.left.crashes > 0 {
+            steps.extend((0..self.nodes.len()).map(Step::Crash));
+        }
+        let next = self.world.people.get(self.done);
+        let is_free = |name| !self.hub.server.objects.contains_key(&claim_id(name));
+        if next.is_some_and(|deed| !matches!(deed, Deed::Create(name) if !is_free(*name))) {
+            steps.push(Step::People);
+        }
+        steps
+    }
+
+    /// Nothing is left to do, unless people do something or a fault comes up.
+    pub fn is_at_rest(steps: &[Step]) -> bool {
+        steps.iter().all(|step| matches!(step, Step::Land(_) | Step::Crash(_) | Step::People))
+    }
+
+    /// What has to hold where nothing is left to do.
+    pub fn judge_rest(&self) -> Result<(), String> {
+        let over = self.done >= self.world.people.len();
+        at_rest(&self.hub.server, over.then_some(self.world.served))
+    }
+
+    fn steps_of(&self, which: usize) -> Vec<Step> {
+        let controller = &self.nodes[which].controller;
+        let mut steps = Vec::new();
+        if let Some(kind) = controller.unknown() {
+            steps.push(Step::Hear(which, kind));
+        } else {
+            let tells = |kind: &Kind| self.nodes[which].next_event(&self.hub.server, *kind).is_some();
+            steps.extend(KINDS.into_iter().filter(tells).map(|kind| Step::Hear(which, kind)));
+        }
+        if controller.ledger.next_wake().is_some_and(|at| at <= self.now) {
+            steps.push(Step::Decide(which));
+        }
+        for (at, sent) in controller.sent.iter().enumerate() {
+            if sent.outcome.is_some() {
+                steps.push(Step::Reply(which, at));
+                continue;
+            }
+            steps.push(Step::Execute(which, at));
+            if self.left.delays > 0 && !is_read(&sent.write) {
+                steps.push(Step::Delay(which, at));
+            }
+        }
+        steps
+    }
+
+    /// Time passes when all is heard, but for one watch where that may be.
+    fn can_pass(&self, unheard: &[Step]) -> bool {
+        let all_listed = self.nodes.iter().all(|node| node.controller.unknown().is_none());
+        let may_be_silent = match unheard {
+            [] => true,
+            [Step::Hear(which, kind)] => self.nodes[*which].silent == Some(*kind) || self.left.lags > 0,
+            _ => false,
+        };
+        all_listed && may_be_silent && self.next_wake().is_some()
+    }
+
+    fn next_wake(&self) -> Option<Duration> {
+        self.nodes.iter().filter_map(|node| node.controller.ledger.next_wake()).min()
+    }
+
+    /// A step happens, and what follows from it at once.
+    pub fn take(&mut self, step: Step) -> Result<(), String> {
+        self.happen(step)?;
+        if self.world.prompt {
+            (0..self.nodes.len()).try_for_each(|which| self.be_prompt(which))?;
+        }
+        let now = self.time();
+        for node in &mut self.nodes {
+            if node.print == 0 {
+                Rc::make_mut(node).renew_print(now);
+            }
+        }
+        Ok(())
+    }
+
+    fn happen(&mut self, step: Step) -> Result<(), String> {
+        match step {
+            Step::Hear(which, kind) => self.hear(which, kind),
+            Step::Decide(which) => self.decide(which)?,
+            Step::Execute(which, at) => {
+                let write = self.nodes[which].controller.sent[at].write.clone();
+                let outcome = self.carry_out(&write)?;
+                let controller = &mut self.node(which).controller;
+                controller.sent[at].outcome = Some(controller.answer(&write, outcome));
+            }
+            Step::Reply(which, at) => self.reply(which, at),
+            Step::Delay(which, at) => {
+                self.left.delays -= 1;
+                let sent = &mut self.node(which).controller.sent[at];
+                sent.outcome = Some(Outcome::Unknown("the request is late".into()));
+                let write = sent.write.clone();
+                self.late.push(write);
+            }
+            Step::Land(at) => {
+                let write = self.late.remove(at);
+                self.carry_out(&write)?;
+            }
+            Step::Crash(which) => self.crash(which),
+            Step::People => self.people()?,
+            Step::Pass => self.pass(),
+        }
+        Ok(())
+    }
+
+    /// A controller that is about to change.
+    fn node(&mut self, which: usize) -> &mut Node {
+        let node = Rc::make_mut(&mut self.nodes[which]);
+        node.print = 0;
+        node
+    }
+
+    fn hear(&mut self, which: usize, kind: Kind) {
+        let hub = self.hub.clone();
+        let node = self.node(which);
+        if let Some(Event::Seen(seen) | Event::Deleted(seen)) = node.next_event(&hub.server, kind) {
+            node.is_told(seen);
+        } else {
+            let listed = hub.server.objects.values().map(|object| &object.seen);
+            listed.filter(|seen| seen.id().kind == kind).for_each(|seen| node.is_told(seen));
+        }
+        node.controller.hear(&hub.server, kind);
+        if kind == Kind::Pool && node.controller.unknown().is_some() {
+            // There is no Cluster in a small world.
+            node.controller.hear(&hub.server, Kind::Cluster);
+        }
+        if node.silent == Some(kind) {
+            node.silent = None;
+        }
+    }
+
+    /// Takes in what is no news, and decides.
+    fn be_prompt(&mut self, which: usize) -> Result<(), String> {
+        loop {
+            let hub = self.hub.clone();
+            let node = &self.nodes[which];
+            let is_old =
+                |kind: &Kind| node.next_event(&hub.server, *kind).is_some_and(|event| node.knows(event));
+            if let Some(kind) = KINDS.into_iter().find(is_old) {
+                self.hear(which, kind);
+            } else if node.controller.ledger.next_wake().is_some_and(|at| at <= self.now) {
+                self.decide(which)?;
+            } else {
+                return Ok(());
+            }
+        }
+    }
+
+    fn decide(&mut self, which: usize) -> Result<(), String> {
+        let now = self.time();
+        let controller = &mut self.node(which).controller;
+        for write in controller.ledger.due(now, usize::MAX, &mut rng()) {
+            let is_twin = |sent: &Sent| sent.write.subject == write.subject && sent.write.uid == write.uid;
+            if controller.sent.iter().any(is_twin) {
+                return Err(format!("two writes are under way for {}", write.subject));
+            }
+            controller.sent.push(Sent { write, outcome: None });
+        }
+        controller.ledger.check()?;
+        self.do_at_once(which)
+    }
+
+    /// What a pool shows decides nothing about its claims: its own writes take effect, and are heard of, at once.
+    fn do_at_once(&mut self, which: usize) -> Result<(), String> {
+        let is_pools = |sent: &Sent| sent.write.subject.kind == Kind::Pool;
+        while let Some(at) = self.nodes[which].controller.sent.iter().position(is_pools) {
+            self.happen(Step::Execute(which, at))?;
+            self.reply(which, at);
+            for which in 0..self.nodes.len() {
+                while self.nodes[which].next_event(&self.hub.server, Kind::Pool).is_some() {
+                    self.hear(which, Kind::Pool);
+                }
+            }
+            self.decide(which)?;
+        }
+        Ok(())
+    }
+
+    fn carry_out(&mut self, write: &Write) -> Result<Outcome, String> {
+        let outcome = Rc::make_mut(&mut self.hub).server.carry_out(write);
+        self.hub_changed()?;
+        Ok(outcome)
+    }
+
+    fn reply(&mut self, which: usize, at: usize) {
+        let now = self.time();
+        let node = self.node(which);
+        let sent = node.controller.sent.remove(at);
+        if let Some(outcome) = sent.outcome {
+            if let Outcome::Seen(seen) = &outcome {
+                node.is_told(seen);
+            }
+            node.controller.ledger.outcome(&sent.write, outcome, now, &mut rng());
+        }
+    }
+
+    fn crash(&mut self, which: usize) {
+        self.left.crashes -= 1;
+        let node = self.node(which);
+        let lost = node.controller.sent.drain(..).filter(|sent| sent.outcome.is_none());
+        let lost: Vec<Write> = lost.map(|sent| sent.write).filter(|write| !is_read(write)).collect();
+        *node = Node::new(node.controller.fences);
+        self.late.extend(lost);
+    }
+
+    fn people(&mut self) -> Result<(), String> {
+        let deed = self.world.people[self.done];
+        self.done += 1;
+        let server = &mut Rc::make_mut(&mut self.hub).server;
+        match deed {
+            Deed::Create(name) => create_claim(server, name),
+            Deed::Delete(name) => server.delete(&claim_id(name)),
+        }
+        self.hub_changed()
+    }
+
+    fn pass(&mut self) {
+        let unheard = (0..self.nodes.len()).flat_map(|which| self.steps_of(which)).next();
+        if let Some(Step::Hear(which, kind)) = unheard
+            && self.nodes[which].silent != Some(kind)
+        {
+            self.left.lags -= 1;
+            self.node(which).silent = Some(kind);
+        }
+        (0..self.nodes.len()).for_each(|which| self.node(which).print = 0);
+        self.now = self.now.max(self.next_wake().unwrap_or_default());
+    }
+
+    fn hub_changed(&mut self) -> Result<(), String> {
+        let Hub { server, judge, events, print: number } = Rc::make_mut(&mut self.hub);
+        judge.look(server)?;
+        for (kind, log) in &server.log {
+            let prints = events.entry(*kind).or_default();
+            prints.extend(log.iter().skip(prints.len()).map(print));
+        }
+        *number = print(&(&server.objects, &server.indexes, &judge));
+        Ok(())
+    }
+}
+
+fn is_read(write: &Write) -> bool {
+    matches!(write.act, Act::Look { .. } | Act::Survey { .. })
+}

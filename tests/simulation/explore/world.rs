@@ -1,0 +1,109 @@
+//! A small world, and how it begins.
+
+use std::sync::Arc;
+
+use ipam::api::{AllocationStrategy, Family, IPPoolSpec, Kind, PoolEntry, PoolRules};
+use ipam::ledger::{Claim, Id, Parts, Pool, PoolStatusSeen, Seen, Shown};
+
+use crate::server::Server;
+
+/// A small world: few objects, few faults, and all that can come of it.
+#[derive(Clone, Copy)]
+pub struct World {
+    /// The controllers, all at once, and whether each reads the other family before it publishes.
+    pub controllers: &'static [bool],
+    /// A controller decides as soon as it learns something, and what it knows already is no news. If not, it may learn
+    /// whatever there is before it decides, which takes many more states.
+    pub prompt: bool,
+    /// So many addresses are in the pool.
+    pub addresses: u8,
+    /// Claims that have their address before it begins.
+    pub bound: &'static [Name],
+    /// Claims that nobody has seen yet when it begins.
+    pub fresh: &'static [Name],
+    /// What people do, in this order, at whatever moments.
+    pub people: &'static [Deed],
+    /// What may go wrong.
+    pub faults: Faults,
+    /// A published address may be torn away for a while, if it comes back, and nobody else publishes it.
+    pub torn: bool,
+    /// So many claims have an address in the end.
+    pub served: usize,
+}
+
+/// A claim.
+pub type Name = (Family, &'static str);
+
+/// What a person does.
+#[derive(Clone, Copy, Debug)]
+pub enum Deed {
+    Create(Name),
+    Delete(Name),
+}
+
+/// How often each fault may still happen.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub struct Faults {
+    /// A controller dies and starts again, knowing nothing; what it had sent arrives later, or never.
+    pub crashes: u8,
+    /// A write goes unanswered, and arrives at any later time, or never.
+    pub delays: u8,
+    /// A watch has something to tell and does not, while time passes.
+    pub lags: u8,
+}
+
+fn id(kind: Kind, name: &str) -> Id {
+    Id::new(kind, "ns", name)
+}
+
+pub fn claim_id((family, name): Name) -> Id {
+    id(Kind::Claim(family), name)
+}
+
+/// A pool of so many addresses, lowest first.
+pub fn create_pool(server: &mut Server, addresses: u8) {
+    let entry = PoolEntry {
+        start: Some("10.0.0.1".into()),
+        end: Some(format!("10.0.0.{addresses}")),
+        ..PoolEntry::default()
+    };
+    let spec = IPPoolSpec {
+        pools: vec![entry],
+        name_prefix: "p".into(),
+        allocation_strategy: Some(AllocationStrategy::Sequential),
+        ..IPPoolSpec::default()
+    };
+    let id = id(Kind::Pool, "p");
+    let pool = Pool {
+        meta: server.new_meta(&id),
+        id,
+        rules: Arc::new(PoolRules::read(&spec)),
+        name_prefix: "p".into(),
+        cluster: None,
+        paused: false,
+        labelled: false,
+        owner: None,
+        has: Parts::default(),
+        status: PoolStatusSeen::default(),
+    };
+    server.create(Seen::Pool(Box::new(pool)), &[]);
+}
+
+/// A claim that admission has put our finalizer on.
+pub fn create_claim(server: &mut Server, name: Name) {
+    let id = claim_id(name);
+    let finalizer = id.kind.finalizer().unwrap();
+    let claim = Claim {
+        meta: server.new_meta(&id),
+        id,
+        created: 0,
+        pool: "p".into(),
+        elsewhere: None,
+        requested: None,
+        paused: false,
+        foreign: false,
+        labels: Arc::default(),
+        shown: Shown::default(),
+    };
+    server.create(Seen::Claim(Box::new(claim)), &[finalizer]);
+}
