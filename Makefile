@@ -52,8 +52,8 @@ simulate: ## Long simulation: SEEDS=n, or SEED=n to replay one with a trace
 	$(if $(SEED),SEED=$(SEED),SEEDS=$(SEEDS)) $(CARGO) test --release --test simulation -- --nocapture
 
 .PHONY: explore
-explore: ## Small worlds in every possible order, the large ones too: minutes, and gigabytes
-	WORLDS=large $(CARGO) test --release --test simulation explore -- --nocapture
+explore: ## Small worlds in every possible order, the large ones up to STATES=n states of each
+	WORLDS=large $(if $(STATES),STATES=$(STATES)) $(CARGO) test --release --test simulation explore -- --nocapture
 
 # Claims of the burst; ARGS may add --bare or --peer 'COMMAND'.
 CLAIMS ?= 2000
