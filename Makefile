@@ -62,8 +62,8 @@ mixed: ## Claims of both kinds under lagging watches on a real API server: SEEDS
 	  $(CARGO) test --test cluster -- mixed:: --nocapture
 
 .PHONY: explore
-explore: ## Small worlds in every possible order, the large ones too: minutes, and gigabytes
-	WORLDS=large $(CARGO) test --release --test simulation explore -- --nocapture
+explore: ## Small worlds in every possible order, the large ones up to STATES=n states of each
+	WORLDS=large $(if $(STATES),STATES=$(STATES)) $(CARGO) test --release --test simulation explore -- --nocapture
 
 # Claims of the burst; ARGS may add --bare or --peer 'COMMAND'.
 CLAIMS ?= 2000

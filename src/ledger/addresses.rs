@@ -289,6 +289,9 @@ impl Ledger {
                 entry.retry.failed(now.elapsed, None, rng);
             }
         }
+        // Its claim has waited for this, whatever came of it.
+        let claim = entry.address.claim_id();
+        self.wake(&claim);
     }
 
     /// Whose business an address is: a claim's only if it is that very claim, by UID where one is known.

@@ -14,6 +14,8 @@ pub struct Explored {
     pub transitions: usize,
     /// States in which nothing is left to do.
     pub rests: usize,
+    /// There are no others.
+    pub all: bool,
     pub took: Duration,
 }
 
@@ -51,8 +53,8 @@ struct Search {
 }
 
 /// Visits every state of a world: what must hold in each does, what must hold at rest does, and from each a state of
-/// rest can be reached.
-pub fn explore(world: World, order: Order) -> Result<Explored, Broken> {
+/// rest can be reached. Beyond `limit` states it gives up, and that last is not known.
+pub fn explore(world: World, order: Order, limit: usize) -> Result<Explored, Broken> {
     let start = Instant::now();
     let begin = State::begin(world).map_err(|why| Broken { why, steps: vec!["at the beginning".into()] })?;
     let mut search = Search {
@@ -63,14 +65,17 @@ pub fn explore(world: World, order: Order) -> Result<Explored, Broken> {
         frontier: VecDeque::from([(0, begin.clone())]),
         begin,
     };
-    while let Some((number, state)) = search.next(order) {
+    while search.ways.len() < limit
+        && let Some((number, state)) = search.next(order)
+    {
         search.visit(number, &state)?;
     }
-    if let Some(stuck) = search.without_rest() {
+    let all = search.frontier.is_empty();
+    if let Some(stuck) = search.without_rest().filter(|_| all) {
         return Err(search.broken(stuck, None, "no state of rest can be reached from here".into()));
     }
     let (states, transitions, rests) = (search.ways.len(), search.edges.len(), search.rests.len());
-    Ok(Explored { states, transitions, rests, took: start.elapsed() })
+    Ok(Explored { states, transitions, rests, all, took: start.elapsed() })
 }
 
 impl Search {
