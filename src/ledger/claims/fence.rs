@@ -8,13 +8,20 @@
 //! knows of that may be as old as the rest.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{Hash, Hasher};
+use std::time::Duration;
 
-use super::super::{Act, Id, Ledger, Outcome, Text, Write};
+use super::super::{Act, Id, Ledger, Now, Outcome, Task, Text, Write};
+use super::Entry;
 use crate::api::Kind;
 
 /// With more objects of the other family than this in the namespace, reading one by name costs the API server less than
 /// listing the names of all.
 const MANY: usize = 100;
+
+/// Lists of names follow each other at this distance at least, where claims come one after the other. A claim that comes
+/// alone waits for nothing.
+const PACE: Duration = Duration::from_millis(20);
 
 /// What is known of the other family's object of the name that is taken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -39,19 +46,28 @@ pub(super) enum Gate {
 }
 
 /// The lists of names that are under way, by namespace and kind.
-#[derive(Clone, Default, Hash)]
+#[derive(Clone, Default)]
 pub(in crate::ledger) struct Surveys(BTreeMap<(Text, Kind), Survey>);
 
-#[derive(Clone, Default, Hash)]
+#[derive(Clone, Default)]
 struct Survey {
     under_way: bool,
     /// Claims whose take came before the list that is under way.
     covered: BTreeSet<Id>,
     /// Claims that need the one after that.
     next: BTreeSet<Id>,
+    /// That one is not asked for before, so that it covers more than a few takes.
+    not_before: Duration,
 }
 
 impl Surveys {
+    /// Feeds what they will do from `now` on into a hasher.
+    pub fn digest(&self, now: Duration, into: &mut impl Hasher) {
+        for (key, Survey { under_way, covered, next, not_before }) in &self.0 {
+            (key, under_way, covered, next, not_before.saturating_sub(now)).hash(into);
+        }
+    }
+
     /// No list covers what this claim takes from now on.
     pub fn forget(&mut self, claim: &Id) {
         if let Some(survey) = self.0.get_mut(&key(claim)) {
@@ -68,7 +84,7 @@ fn key(claim: &Id) -> (Text, Kind) {
 
 impl Ledger {
     /// What has to be known before the claim may publish the address that it has reserved.
-    pub(super) fn gate(&mut self, id: &Id) -> Gate {
+    pub(super) fn gate(&mut self, id: &Id, now: Now) -> Gate {
         let (namespace, kind) = key(id);
         let Some(reserve) = self.claims.get(id).and_then(|entry| entry.reserve.as_ref()) else {
             return Gate::Open;
@@ -80,13 +96,17 @@ impl Ledger {
             return Gate::Step(self.look(&twin));
         }
         let survey = self.surveys.0.entry((namespace, kind)).or_default();
-        if survey.under_way {
+        if survey.under_way || now.elapsed < survey.not_before {
             if !survey.covered.contains(id) {
                 survey.next.insert(id.clone());
+            }
+            if let Some(turn) = self.claims.get(id).map(Entry::turn).filter(|_| !survey.under_way) {
+                self.timers.insert((survey.not_before, Task::Claim(turn)));
             }
             return Gate::Wait;
         }
         survey.under_way = true;
+        survey.not_before = now.elapsed + PACE;
         survey.covered = std::mem::take(&mut survey.next);
         survey.covered.insert(id.clone());
         Gate::Step(Act::Survey { kind })

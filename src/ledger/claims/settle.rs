@@ -58,7 +58,7 @@ impl Ledger {
         }
         if !entry.publishes(winner) {
             self.reserve(id, winner);
-            match self.gate(id) {
+            match self.gate(id, now) {
                 Gate::Open => {}
                 Gate::Step(act) => return Some(act),
                 Gate::Wait => return None,

@@ -1,6 +1,7 @@
 //! The fence between a take and its publication: what the other family may have.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use super::scene::Scene;
 use super::*;
@@ -84,8 +85,11 @@ fn one_list_of_names_covers_every_take_that_came_before_it() {
     scene.sent.push(survey);
     assert_eq!(scene.due(), [""; 0]);
     scene.done();
-    let due = scene.due();
-    assert_eq!(due, ["bind claim a to p-10-0-0-1", "survey for claim b"]);
+    // The next list waits a little, so that it covers more than a few.
+    assert_eq!(scene.due(), ["bind claim a to p-10-0-0-1"]);
+    scene.done();
+    scene.pass(Duration::from_millis(20));
+    assert_eq!(scene.due(), ["survey for claim b"]);
     scene.done();
     assert_eq!(scene.due(), ["bind claim b to p-10-0-0-2", "bind claim c to p-10-0-0-3"]);
 }
@@ -125,7 +129,7 @@ fn a_list_that_is_refused_or_lost_publishes_nothing_and_is_asked_for_again() {
         scene.done();
         assert_eq!(scene.due(), ["survey for claim a"]);
         scene.reply(outcome);
-        let due = scene.run();
+        let due = scene.run_for(Duration::from_secs(1));
         assert!(due.iter().any(|act| act.starts_with("survey for")), "{due:?}");
         assert_eq!(scene.bound(), [("a", "p-10-0-0-1"), ("b", "p-10-0-0-2")]);
     }
@@ -175,7 +179,7 @@ fn a_claim_that_is_gone_while_its_list_is_under_way_leaves_nothing_behind() {
     assert_eq!(scene.due(), ["survey for claim a"]);
     scene.tear_away(&claim_id("a"));
     scene.done();
-    scene.run();
+    scene.run_for(Duration::from_secs(1));
     assert_eq!(scene.bound(), [("b", "p-10-0-0-2")]);
 }
 

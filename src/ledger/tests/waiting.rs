@@ -100,7 +100,7 @@ fn s1_a_pool_that_grows_serves_all_who_wait_however_many_they_are() {
     }
     assert_eq!(scene.run().len(), 200);
     respec(&mut scene, &spec(&["10.0.0.0-10.0.3.255"]));
-    scene.run();
+    scene.run_for(Duration::from_secs(1));
     assert_eq!(scene.bound().len(), 200);
 }
 
