@@ -8,6 +8,8 @@ CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)
 CARGO ?= cargo
 DENY_VERSION := 0.20.2
 DENY_ROOT := $(CACHE)/ipam-tools/cargo-deny-$(DENY_VERSION)
+CYCLONEDX_VERSION := 0.5.9
+CYCLONEDX_ROOT := $(CACHE)/ipam-tools/cargo-cyclonedx-$(CYCLONEDX_VERSION)
 # This version, as images and releases are tagged with it.
 VERSION := v$(shell awk -F '"' '/^version = / { print $$2; exit }' Cargo.toml)
 # The user's kubectl, or else the one of the test bed; generated files are always made by the latter, whose release is pinned.
@@ -58,6 +60,27 @@ export IMG NAMESPACE COMPONENTS
 .PHONY: manifests
 manifests: ## Print what `make deploy` applies: IMG=… NAMESPACE=… COMPONENTS="…"
 	@KUBECTL="$(KUBECTL)" config/render.sh
+
+.PHONY: deploy
+deploy: ## Install on the current context and wait until pools can be made: IMG=…; again with another IMG upgrades
+	@KUBECTL="$(KUBECTL)" config/deploy.sh
+
+.PHONY: undeploy
+undeploy: ## Take the controller away; refuses while claims hold addresses (FORCE=1 leaves these as they are)
+	@KUBECTL="$(KUBECTL)" FORCE="$(FORCE)" config/undeploy.sh
+
+.PHONY: image
+image: sbom ## Build the image: IMG=…, ENGINE=docker|podman|buildah (the first that works)
+	config/static.sh
+	IMG="$(or $(IMG),localhost/ipam-controller:$(VERSION))" VERSION="$(VERSION)" ENGINE="$(ENGINE)" config/image.sh
+
+.PHONY: sbom
+sbom: $(CYCLONEDX_ROOT)/bin/cargo-cyclonedx ## Write what the controller is built of to out/sbom.cdx.json
+	CYCLONEDX="$<" config/sbom.sh
+
+$(CYCLONEDX_ROOT)/bin/cargo-cyclonedx:
+	@echo "building cargo-cyclonedx $(CYCLONEDX_VERSION) once, into $(CYCLONEDX_ROOT)"
+	$(CARGO) install cargo-cyclonedx --locked --version $(CYCLONEDX_VERSION) --root $(CYCLONEDX_ROOT) --quiet
 
 .PHONY: release-manifests
 release-manifests: ## Write the files of a release for clusterctl into out/: IMG=…

@@ -22,7 +22,10 @@ name=localhost/ipam-controller
     done
   fi
   if [ -n "${NAMESPACE:-}" ]; then
-    printf 'namespace: %s\ntransformers: [../../config/namespace]\n' "$NAMESPACE"
+    printf 'namespace: %s\ntransformers:\n- ../../config/namespace\n' "$NAMESPACE"
+    for component in ${COMPONENTS:-}; do
+      [ ! -d "config/components/$component/namespace" ] || echo "- ../../config/components/$component/namespace"
+    done
   fi
   if [ -n "${IMG:-}" ]; then
     untagged=${IMG%@*} digest='' tag=''
