@@ -35,8 +35,8 @@ drwxr-xr-x 0/0 usr/share/sbom
 -rw-r--r-- 0/0 usr/share/sbom/ipam-controller.cdx.json'
 is 'the user' "$(member User <"$work/$config")" '"65532:65532"'
 is 'the entry point' "$(member Entrypoint <"$work/$config")" '["/manager"]'
-is 'its size is' "$(find "$work/root" -type f -printf '%s\n' | awk -v most=$most '{ all += $1 } END { print all > most ? all : "small enough" }')" 'small enough'
+is 'its size' "$(find "$work/root" -type f -printf '%s\n' | awk -v most=$most '{ all += $1 } END { print (all > most) ? all : "small enough" }')" 'small enough'
 is 'the interpreter of the program' "$(readelf --program-headers "$work/root/manager" | grep -c INTERP || true)" 0
-is "what it says of itself" "$("$work/root/ipam-controller" --version | cut -d" " -f1)" ipam-controller
+is 'what it says of itself' "$("$work/root/ipam-controller" --version | cut -d' ' -f1)" ipam-controller
 [ "$status" -ne 0 ] || echo "$archive is as it is to be: $(stat -c %s "$archive") bytes"
 exit $status

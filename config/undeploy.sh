@@ -39,7 +39,10 @@ take() {
   local type
   for type in "$@"; do
     [[ $type != *.*.* ]] || is_known "$type" || continue
-    "$kubectl" -n "$namespace" delete "$type" -l "$ours" --ignore-not-found --wait --timeout=120s --cascade=foreground
+    local scope=(-n "$namespace")
+    case $type in cluster* | *webhookconfigurations) scope=() ;; esac
+    "$kubectl" "${scope[@]}" delete "$type" -l "$ours" --ignore-not-found --wait --timeout=120s --cascade=foreground \
+      2> >(grep -v '^No resources found' >&2 || true)
   done
 }
 
