@@ -8,6 +8,13 @@ CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)
 CARGO ?= cargo
 DENY_VERSION := 0.20.2
 DENY_ROOT := $(CACHE)/ipam-tools/cargo-deny-$(DENY_VERSION)
+CYCLONEDX_VERSION := 0.5.9
+CYCLONEDX_ROOT := $(CACHE)/ipam-tools/cargo-cyclonedx-$(CYCLONEDX_VERSION)
+# This version, as images and releases are tagged with it.
+VERSION := v$(shell awk -F '"' '/^version = / { print $$2; exit }' Cargo.toml)
+# The user's kubectl, or else the one of the test bed; generated files are always made by the latter, whose release is pinned.
+PINNED_KUBECTL = $(CARGO) run --quiet --package testbed -- binaries | grep '/kubectl$$'
+KUBECTL ?= $(shell command -v kubectl || $(PINNED_KUBECTL))
 # Replay of one seed, or a count of them, for `make simulate`.
 SEEDS ?= 20000
 
@@ -44,6 +51,43 @@ delete-examples: ## Remove the examples from the current context and wait until 
 	@if kubectl get crd clusters.cluster.x-k8s.io >/dev/null 2>&1; then \
 	  kubectl delete --ignore-not-found --wait --timeout=60s -f examples/cluster.yaml; fi
 
+##### Install it
+
+# IMG=registry/name:tag, NAMESPACE=name and COMPONENTS="network-policy …" (folders of config/components) change what is
+# rendered.
+export IMG NAMESPACE COMPONENTS
+
+.PHONY: manifests
+manifests: ## Print what `make deploy` applies: IMG=… NAMESPACE=… COMPONENTS="…"
+	@KUBECTL="$(KUBECTL)" config/render.sh
+
+.PHONY: deploy
+deploy: ## Install on the current context and wait until pools can be made: IMG=…; again with another IMG upgrades
+	@KUBECTL="$(KUBECTL)" config/deploy.sh
+
+.PHONY: undeploy
+undeploy: ## Take the controller away; refuses while claims hold addresses (FORCE=1 leaves these as they are)
+	@KUBECTL="$(KUBECTL)" FORCE="$(FORCE)" config/undeploy.sh
+
+.PHONY: image
+image: sbom ## Build the image: IMG=…, ENGINE=docker|podman|buildah (the first that works)
+	config/static.sh
+	IMG="$(or $(IMG),localhost/ipam-controller:$(VERSION))" VERSION="$(VERSION)" ENGINE="$(ENGINE)" config/image.sh
+
+.PHONY: sbom
+sbom: $(CYCLONEDX_ROOT)/bin/cargo-cyclonedx ## Write what the controller is built of to out/sbom.cdx.json
+	CYCLONEDX="$<" config/sbom.sh
+
+$(CYCLONEDX_ROOT)/bin/cargo-cyclonedx:
+	@echo "building cargo-cyclonedx $(CYCLONEDX_VERSION) once, into $(CYCLONEDX_ROOT)"
+	$(CARGO) install cargo-cyclonedx --locked --version $(CYCLONEDX_VERSION) --root $(CYCLONEDX_ROOT) --quiet
+
+.PHONY: release-manifests
+release-manifests: ## Write the files of a release for clusterctl into out/: IMG=…
+	@mkdir -p out
+	KUBECTL="$(KUBECTL)" config/render.sh >out/ipam-components.yaml
+	cp config/release/metadata.yaml out/metadata.yaml
+
 ##### Work on it
 
 .PHONY: test
@@ -77,8 +121,11 @@ bench-addr: ## Picking and giving back one address, by how many are held
 	$(CARGO) bench --bench addr
 
 .PHONY: generate
-generate: ## Write the generated files: the CRDs, and the reference of the command line
+generate: ## Write the generated files: the CRDs, the manifests in one file, and the reference of the command line
 	$(CARGO) run --quiet --bin ipam-controller -- crds --into config/crd
+	kubectl=$$($(PINNED_KUBECTL)); \
+	manifests=$$(env --unset=IMG --unset=NAMESPACE --unset=COMPONENTS KUBECTL="$$kubectl" config/render.sh); \
+	printf '# Generated from config/default by `make generate`; changes here are overwritten.\n%s\n' "$$manifests" >config/release/ipam-components.yaml
 	UPDATE_DOCS=1 $(CARGO) test --quiet --package kubectl-ipam --test usage >/dev/null
 
 .PHONY: lint
@@ -98,7 +145,7 @@ lint-layers:
 
 .PHONY: lint-generated
 lint-generated: generate
-	@git diff --exit-code --stat config/crd docs/cli.md || { echo "error: generated files are not what the code says; commit what \`make generate\` wrote" >&2; exit 1; }
+	@git diff --exit-code --stat config/crd config/release docs/cli.md || { echo "error: generated files are not what the code says; commit what \`make generate\` wrote" >&2; exit 1; }
 
 .PHONY: lint-deny
 lint-deny: $(DENY_ROOT)/bin/cargo-deny

@@ -9,6 +9,7 @@ mod allocation;
 mod capi;
 mod conformance;
 mod crds;
+mod deployed;
 mod faults;
 mod gate;
 mod history;

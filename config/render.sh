@@ -1,0 +1,38 @@
+#!/usr/bin/env bash
+# Prints the manifests. IMG=registry/name:tag, NAMESPACE=name and COMPONENTS="network-policy …" (folders of
+# config/components) change them; KUBECTL says which kubectl renders.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+mkdir -p out
+overlay=$(mktemp -d out/overlay.XXXXXX)
+trap 'rm -r "$overlay"' EXIT
+
+# What the deployment is written with.
+name=localhost/ipam-controller
+{
+  printf 'apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources: [../../config/default]\n'
+  if [ -n "${COMPONENTS:-}" ]; then
+    echo "components:"
+    for component in $COMPONENTS; do
+      [ -d "config/components/$component" ] || {
+        echo "error: there is no component \`$component\`; there are: $(ls config/components | xargs)" >&2
+        exit 2
+      }
+      echo "- ../../config/components/$component"
+    done
+  fi
+  if [ -n "${NAMESPACE:-}" ]; then
+    printf 'namespace: %s\ntransformers:\n- ../../config/namespace\n' "$NAMESPACE"
+    for component in ${COMPONENTS:-}; do
+      [ ! -d "config/components/$component/namespace" ] || echo "- ../../config/components/$component/namespace"
+    done
+  fi
+  if [ -n "${IMG:-}" ]; then
+    untagged=${IMG%@*} digest='' tag=''
+    [ "$untagged" = "$IMG" ] || digest=${IMG#*@}
+    # A colon before a slash is that of the registry's port.
+    case ${untagged##*/} in *:*) tag=${untagged##*:} untagged=${untagged%:*} ;; esac
+    printf 'images: [{name: %s, newName: "%s", newTag: "%s", digest: "%s"}]\n' "$name" "$untagged" "$tag" "$digest"
+  fi
+} >"$overlay/kustomization.yaml"
+"${KUBECTL:-kubectl}" kustomize "$overlay"

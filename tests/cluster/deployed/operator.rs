@@ -1,0 +1,160 @@
+//! The path of somebody who installs it, uses it, upgrades it and takes it away again, by the scripts of the Makefile.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ipam::api::{Family, SYSTEM_NAMESPACE};
+use kube::api::DeleteParams;
+use rustix::process::Signal;
+use serde_json::json;
+use testbed::{ControlPlane, Options};
+
+use super::{Ended, admission_judges, arguments, kubectl, lead_to, patch, replica, script};
+use crate::process::free_port;
+use crate::replica::Replica;
+use crate::scene::Scene;
+
+const DEPLOYMENT: &str = "deployment/ipam-controller-manager";
+
+/// A cluster to install it on.
+struct Site {
+    plane: Arc<ControlPlane>,
+    /// From the first installation on, which brings the account.
+    scene: Option<Scene>,
+}
+
+impl Site {
+    fn scene(&self) -> &Scene {
+        self.scene.as_ref().unwrap()
+    }
+
+    /// `make deploy` with this image, while the kubelet's part is played: the pod that now runs, and what was said.
+    async fn deploy(&mut self, image: &str) -> (Replica, Ended) {
+        let plane = self.plane.clone();
+        let variables = [("IMG", image)];
+        let deploying = script(&plane, "deploy.sh", &variables);
+        let playing = async {
+            until_wanted(&plane, image).await;
+            let scene = match self.scene.take() {
+                // The account may be another one of the same name.
+                Some(mut scene) => {
+                    scene.token = plane.token_for(SYSTEM_NAMESPACE, "ipam-manager").await.unwrap();
+                    scene
+                }
+                None => Scene::on(plane.clone(), Family::Metal3, "operator").await,
+            };
+            let scene = self.scene.insert(scene);
+            let port = free_port();
+            let pod = replica(scene, image.rsplit(':').next().unwrap(), &arguments(&plane).await, port).await;
+            let ready = || async { (pod.health("/readyz").await.0 == 200).then_some(()) };
+            scene.until("the pod is ready", ready).await;
+            pods_are_ready(&plane).await;
+            (pod, port)
+        };
+        let (ended, (pod, port)) = tokio::join!(deploying, playing);
+        assert_eq!(ended.code, 0, "{}", ended.text);
+        lead_to(&self.plane, port).await;
+        (pod, ended)
+    }
+
+    /// `make undeploy`.
+    async fn undeploy(&self, force: &str) -> Ended {
+        script(&self.plane, "undeploy.sh", &[("FORCE", force)]).await
+    }
+
+    /// What is there of all that the manifests bring to a cluster.
+    async fn brought(&self) -> String {
+        let kinds = "crd,namespace,clusterrole,clusterrolebinding,mutatingwebhookconfiguration,validatingwebhookconfiguration";
+        let ours =
+            ["get", kinds, "-l", "cluster.x-k8s.io/provider=ipam-metal3", "-o", "name", "--ignore-not-found"];
+        kubectl(&self.plane, &ours, "").await.text
+    }
+}
+
+/// Waits until the Deployment is there, with this image.
+async fn until_wanted(plane: &ControlPlane, image: &str) {
+    let wanted = format!("--for=jsonpath={{.spec.template.spec.containers[0].image}}={image}");
+    let arguments = ["wait", "--timeout=5s", &wanted, DEPLOYMENT, "-n", SYSTEM_NAMESPACE];
+    let start = Instant::now();
+    // What is not there at all cannot be waited for.
+    while kubectl(plane, &arguments, "").await.code != 0 {
+        assert!(start.elapsed() < Duration::from_mins(1), "there is no {DEPLOYMENT} with image {image}");
+    }
+}
+
+/// Says what the Deployment's controller would say once the pods are ready.
+async fn pods_are_ready(plane: &ControlPlane) {
+    let generation = ["get", DEPLOYMENT, "-n", SYSTEM_NAMESPACE, "-o", "jsonpath={.metadata.generation}"];
+    let generation: i64 = kubectl(plane, &generation, "").await.text.parse().unwrap();
+    let status = json!({"status": {
+        "observedGeneration": generation, "replicas": 2, "updatedReplicas": 2, "readyReplicas": 2, "availableReplicas": 2,
+    }});
+    let status = status.to_string();
+    let arguments =
+        ["-n", SYSTEM_NAMESPACE, DEPLOYMENT, "--subresource=status", "--type=merge", "-p", &status];
+    patch(plane, &arguments).await;
+}
+
+async fn end(mut pod: Replica) {
+    pod.signal(Signal::TERM);
+    assert!(pod.ended().await.success(), "{}", pod.log());
+}
+
+#[tokio::test]
+async fn it_is_deployed_used_upgraded_and_taken_away_and_nothing_is_lost_or_left() {
+    let plane = Arc::new(ControlPlane::start(Options::default()).await.unwrap());
+    let mut site = Site { plane, scene: None };
+    let nameless = script(&site.plane, "deploy.sh", &[]).await;
+    assert!(nameless.code == 2 && nameless.text.contains("IMG=registry/name:tag"), "{}", nameless.text);
+
+    let (first, said) = site.deploy("r.example/ipam:v1").await;
+    assert!(said.text.contains("the controller is ready"), "{}", said.text);
+    let scene = site.scene();
+    admission_judges(scene).await;
+    scene.create_pool("p", &json!({"pools": [{"start": "10.0.0.1", "end": "10.0.0.9"}]})).await;
+    scene.create_claim("before").await;
+    assert_eq!(scene.bound("before").await, "10.0.0.1");
+
+    // The new pod is ready before the old one goes.
+    let (second, _) = site.deploy("r.example/ipam:v2").await;
+    let scene = site.scene();
+    scene.create_claim("meanwhile").await;
+    scene.bound("meanwhile").await;
+    end(first).await;
+    second.leads().await;
+    scene.create_claim("after").await;
+    scene.bound("after").await;
+    assert_eq!(scene.bound("before").await, "10.0.0.1");
+
+    let refused = site.undeploy("").await;
+    assert_eq!(refused.code, 1, "{}", refused.text);
+    let row = format!("3 ipclaims.ipam.metal3.io in namespace {}: after before meanwhile", scene.namespace);
+    assert!(refused.text.contains(&row) && refused.text.contains("FORCE=1"), "{}", refused.text);
+    assert!(site.brought().await.contains("validatingwebhookconfiguration"));
+
+    // By force the controller goes, and what it has given stays, until there is a controller again.
+    let forced = site.undeploy("1").await;
+    assert_eq!(forced.code, 0, "{}", forced.text);
+    drop(second);
+    let left = site.brought().await;
+    assert!(left.lines().count() == 3 && left.lines().all(|crd| crd.ends_with("ipam.metal3.io")), "{left}");
+    assert_eq!(scene.bound("before").await, "10.0.0.1");
+    scene.delete_claim("before").await;
+
+    let (third, _) = site.deploy("r.example/ipam:v3").await;
+    let scene = site.scene();
+    scene.claim_gone("before").await;
+    for claim in ["meanwhile", "after"] {
+        scene.delete_claim(claim).await;
+        scene.claim_gone(claim).await;
+    }
+    scene.pools.delete("p", &DeleteParams::default()).await.unwrap();
+    let gone = || async { scene.pools.get_opt("p").await.unwrap().is_none().then_some(()) };
+    scene.until("the pool is gone", gone).await;
+    let undeployed = site.undeploy("").await;
+    assert_eq!(undeployed.code, 0, "{}", undeployed.text);
+    drop(third);
+    assert_eq!(site.brought().await, "");
+    let again = site.undeploy("").await;
+    assert_eq!(again.code, 0, "{}", again.text);
+}
