@@ -120,6 +120,10 @@ bench: ## Burst of CLAIMS=n on one pool, the floor and the controller side by si
 bench-addr: ## Picking and giving back one address, by how many are held
 	$(CARGO) bench --bench addr
 
+.PHONY: test-alerts
+test-alerts: ## Unit tests of the alert rules, with promtool: from PATH, or built once
+	@config/components/monitoring/test.sh
+
 .PHONY: generate
 generate: ## Write the generated files: the CRDs, the manifests in one file, and the reference of the command line
 	$(CARGO) run --quiet --bin ipam-controller -- crds --into config/crd

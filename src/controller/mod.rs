@@ -2,6 +2,7 @@
 
 pub mod certificates;
 mod clock;
+mod errand;
 mod events;
 mod health;
 mod leader;
@@ -24,6 +25,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use clock::Clock;
+use errand::Errand;
 use events::Events;
 pub use health::Check;
 use health::Pulse;
@@ -38,7 +40,7 @@ use watch::{News, Watches};
 
 use crate::admission::Question;
 use crate::api::{CapiVersion, Family, Kind};
-use crate::apply::{self, Applier};
+use crate::apply::Applier;
 use crate::ledger::{self, Id, Ledger, Outcome, Write};
 
 /// What a controller is told.
@@ -126,6 +128,7 @@ async fn work(client: Client, options: &Options, links: Links, stop: impl Future
         client: client.clone(),
         namespace: options.namespace.clone(),
         filter: options.watch_filter.clone(),
+        metrics: links.metrics.clone(),
         news,
     };
     let mut controller = Controller {
@@ -205,7 +208,7 @@ impl Controller {
         let mut beat = tokio::time::interval(BEAT);
         loop {
             self.pulse.beat();
-            self.metrics.leads(self.leading);
+            self.metrics.stands(self.leading, self.ready);
             self.metrics.in_flight(under_way.len());
             let wake = self.wake_time(under_way.len());
             tokio::select! {
@@ -236,7 +239,8 @@ impl Controller {
             }
             let room = self.room.saturating_sub(under_way.len());
             for write in self.ledger.due(self.clock.now(), room, &mut self.rng) {
-                under_way.push(carry_out(self.applier.clone(), write, self.capi));
+                let errand = Errand::new(write, self.capi, &self.ledger);
+                under_way.push(errand.run(self.applier.clone(), self.metrics.clone()));
             }
             let notices = self.ledger.notices();
             self.events.publish(notices, &self.ledger);
@@ -339,6 +343,7 @@ impl Controller {
     /// The kinds of Cluster API may be missing; those of this project may not.
     fn not_served(&mut self, kind: Kind) -> bool {
         if kind.versions().len() < 2 {
+            self.metrics.watch_failed(kind);
             tracing::error!(
                 kind = kind.name(),
                 "the API server does not serve the kind; hint: install the CRDs with `kubectl apply -k config/crd`"
@@ -371,12 +376,6 @@ impl Controller {
             tracing::info!("ready: all kinds are listed, {what}");
         }
     }
-}
-
-async fn carry_out(applier: Applier, write: Write, capi: CapiVersion) -> (Write, Outcome) {
-    let reply = applier.carry_out(&apply::change(&write, capi)).await;
-    let outcome = apply::outcome(&write, reply);
-    (write, outcome)
 }
 
 /// Where an object is, for the log.

@@ -15,6 +15,7 @@ use super::listen::{Listen, place, serve, serve_tls};
 use super::metrics::{self, Access, Metrics, Questions};
 use super::tls::TlsPolicy;
 use super::{End, Links, Options, clock, work};
+use crate::admission::pki::{Facts, Pair};
 use crate::admission::{self, AdmissionOptions, Live, Scope};
 use crate::apply::{Rate, Traffic, connect_through};
 
@@ -164,6 +165,7 @@ impl Process {
         let folder = Some(self.endpoints.certificates.clone());
         let shipped = CertificateOptions::shipped(&own_namespace());
         let served = certificates::keep(self.aside.clone(), CertificateOptions { folder, ..shipped });
+        servers.spawn(tell_expiry(served.clone(), self.metrics.clone()));
         let seen = served.clone();
         self.ready.push(Check::new("certificate", move || {
             let missing = || "admission has no certificate yet".to_owned();
@@ -204,6 +206,19 @@ impl Process {
         }
         tracing::info!(address, secure = !self.endpoints.insecure_diagnostics, "metrics are served");
         Ok(())
+    }
+}
+
+/// Tells when the certificate runs out that is served, and each that takes its place.
+async fn tell_expiry(mut served: watch::Receiver<Option<Pair>>, metrics: Metrics) {
+    loop {
+        let facts = served.borrow_and_update().as_ref().and_then(|pair| Facts::of(&pair.certificate));
+        if let Some(facts) = facts {
+            metrics.certificate_until(facts.until);
+        }
+        if served.changed().await.is_err() {
+            return;
+        }
     }
 }
 

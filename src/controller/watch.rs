@@ -12,6 +12,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 
+use super::metrics::Metrics;
 use crate::api::{
     CapiAddressSpec, CapiVersion, ClusterSpec, Family, IPAddress, IPAddressClaimSpec, IPAddressClaimStatus,
     IPAddressSpec, IPClaim, IPPool, Kind,
@@ -43,6 +44,8 @@ pub(super) struct Watches {
     pub namespace: String,
     /// Pools and claims with this value of the watch-filter label; all where it is empty.
     pub filter: String,
+    /// Where failures are counted.
+    pub metrics: Metrics,
     pub news: mpsc::Sender<News>,
 }
 
@@ -108,6 +111,7 @@ impl Watches {
                 Ok(None) => return Served::Yes,
                 Err(error) if is_not_served(&error) => return Served::No,
                 Err(error) => {
+                    self.metrics.watch_failed(kind);
                     tracing::warn!(kind = kind.name(), error = %error, "the watch failed and is started again");
                     continue;
                 }

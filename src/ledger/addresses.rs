@@ -1,5 +1,6 @@
 //! Address objects: what each holds, and the release of those that no claim has any more.
 
+use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
 use std::time::Duration;
@@ -341,6 +342,15 @@ impl Ledger {
     /// Whether an address object has a write of its own under way.
     pub(super) fn is_under_way(&self, id: &Id) -> bool {
         self.addresses.get(id).is_some_and(|entry| entry.in_flight)
+    }
+
+    /// How many addresses of each pool seem to have lost their claim.
+    pub(super) fn leaks(&self) -> BTreeMap<Id, usize> {
+        let mut leaks = BTreeMap::new();
+        for entry in self.addresses.values().filter(|entry| entry.orphan != Orphan::No) {
+            *leaks.entry(entry.address.pool_id()).or_default() += 1;
+        }
+        leaks
     }
 
     /// The address object of this name in a claim's family, if it is known.

@@ -1,14 +1,19 @@
 //! What the pools look like in numbers, for those who watch over them.
 
+use std::collections::BTreeMap;
+
 use super::book::Book;
+use super::census::Fate;
 use super::{Act, Id, Ledger, Write};
-use crate::api::Kind;
+use crate::api::{Family, Kind};
 
 /// The ledger in numbers.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Figures {
     /// Each pool that exists.
     pub pools: Vec<PoolFigures>,
+    /// How many claims of each family fare in each way; every pair is there.
+    pub claims: BTreeMap<(Family, Fate), usize>,
     /// Objects that are to be looked at as soon as possible.
     pub to_do: usize,
 }
@@ -22,6 +27,12 @@ pub struct PoolFigures {
     pub capacity: u128,
     /// Addresses that are free.
     pub free: u128,
+    /// Its address objects, of both families.
+    pub allocated: usize,
+    /// Of these, such as seem to have lost their claim; those of a paused pool are not looked at.
+    pub leaked: usize,
+    /// Addresses that objects of both families have while a claim publishes them.
+    pub doubled: usize,
     /// Claims that wait for an address of it to become free.
     pub waiting: usize,
     /// When the oldest of them was made, in seconds since the epoch.
@@ -42,8 +53,42 @@ pub struct Parties {
 impl Ledger {
     /// The ledger in numbers, of this moment.
     pub fn figures(&self) -> Figures {
+        let leaks = self.leaks();
         let pools = self.books.iter().filter(|(_, book)| book.pool.is_some());
-        Figures { pools: pools.map(|(id, book)| figures(id, book)).collect(), to_do: self.tasks.len() }
+        let pools = pools.map(|(id, book)| self.figures_of(id, book, leaks.get(id).copied().unwrap_or(0)));
+        Figures { pools: pools.collect(), claims: self.census(), to_do: self.tasks.len() }
+    }
+
+    fn figures_of(&self, id: &Id, book: &Book, leaked: usize) -> PoolFigures {
+        PoolFigures {
+            id: id.clone(),
+            capacity: book.space.capacity(),
+            free: book.space.free(),
+            allocated: book.addresses.len(),
+            leaked,
+            doubled: self.doubled(id, book),
+            waiting: book.queued(),
+            oldest: book.oldest_queued(),
+        }
+    }
+
+    /// Only an address with more holders than an object and its claim can be one, which are few at any time.
+    fn doubled(&self, pool: &Id, book: &Book) -> usize {
+        let crowded = book.holds().iter().filter(|(_, holders)| **holders > 2);
+        let names = crowded.filter_map(|(ip, _)| Some((*ip, book.name_for(*ip)?)));
+        let both = names.filter(|(ip, name)| {
+            [Family::Metal3, Family::Capi].into_iter().all(|family| {
+                let object = self.address(&pool.beside(Kind::Address(family), name));
+                object.is_some_and(|address| address.ip == Some(*ip) && address.pool == pool.name)
+            })
+        });
+        both.count()
+    }
+
+    /// When a claim that publishes no address was made, in seconds since the epoch.
+    pub fn waits_since(&self, claim: &Id) -> Option<i64> {
+        let claim = &self.claims.get(claim)?.claim;
+        claim.shown.address.is_none().then_some(claim.created)
     }
 
     /// The objects that a write concerns.
@@ -89,16 +134,6 @@ impl Ledger {
     }
 }
 
-fn figures(id: &Id, book: &Book) -> PoolFigures {
-    PoolFigures {
-        id: id.clone(),
-        capacity: book.space.capacity(),
-        free: book.space.free(),
-        waiting: book.queued(),
-        oldest: book.oldest_queued(),
-    }
-}
-
 fn address_of(claim: &Id, name: &super::Text) -> Id {
     claim.beside(Kind::Address(claim.family()), name)
 }
@@ -112,7 +147,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::api::Family;
     use crate::ledger::{Claim, Config, Now, Pool, Seen};
 
     const CLAIM: Kind = Kind::Claim(Family::Metal3);

@@ -23,6 +23,7 @@
 
 mod addresses;
 mod book;
+mod census;
 mod claims;
 mod consistency;
 mod digest;
@@ -52,6 +53,7 @@ use names::Names;
 use rand::Rng;
 
 use crate::api::{Family, Kind};
+pub use census::Fate;
 pub use figures::{Figures, Parties, PoolFigures};
 pub use read::identity;
 pub use seen::*;

@@ -14,6 +14,7 @@ mod faults;
 mod gate;
 mod history;
 mod metal3;
+mod metrics;
 mod mixed;
 mod moving;
 mod people;

@@ -1,12 +1,13 @@
-//! The controller as a process: election, health, metrics, flags, and its end.
+//! The controller as a process: election, health, flags, and its end.
 
 use std::time::{Duration, Instant};
 
+use ipam::admission::pki::Facts;
 use rustix::process::Signal;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use serde_json::{Value, json};
-use testbed::proxy::{Action, Match, Proxy, Reply, Rule, Verb};
+use testbed::proxy::{Action, Match, Proxy, Rule, Verb};
 
 use crate::replica::{Replica, grant_lease, holder};
 use crate::scene::Scene;
@@ -14,7 +15,8 @@ use crate::scene::Scene;
 /// The lease of the candidates here.
 const LEASE: Duration = Duration::from_secs(5);
 
-async fn scene(name: &str) -> Scene {
+/// A namespace with a pool, in which candidates may hold a lease.
+pub async fn scene(name: &str) -> Scene {
     let scene = Scene::new(name).await;
     grant_lease(&scene).await;
     scene.create_pool("p", &json!({"pools": [{"start": "10.0.0.1", "end": "10.0.0.200"}]})).await;
@@ -141,7 +143,7 @@ async fn a_process_that_is_asked_to_end_in_a_burst_finishes_its_writes_and_gives
 }
 
 /// Flags of one that runs alone; the control plane is shared with others, which hold leases.
-const ALONE: [&str; 1] = ["--ignore-leader"];
+pub const ALONE: [&str; 1] = ["--ignore-leader"];
 
 #[tokio::test]
 async fn it_is_ready_once_all_kinds_are_listed_and_stays_so_while_the_api_server_is_away() {
@@ -164,85 +166,6 @@ async fn it_is_ready_once_all_kinds_are_listed_and_stays_so_while_the_api_server
     replica.said("the watch failed").await;
     assert_eq!(replica.health("/readyz?verbose").await, ready);
     assert_eq!(replica.health("/healthz").await, (200, "ok".to_owned()));
-}
-
-/// A ServiceAccount of the test, and its token.
-async fn account(scene: &Scene, name: &str) -> String {
-    let account = format!(
-        "{{apiVersion: v1, kind: ServiceAccount, metadata: {{name: {name}, namespace: {}}}}}",
-        scene.namespace
-    );
-    scene.plane.apply_yaml(&account).await.unwrap();
-    scene.plane.token_for(&scene.namespace, name).await.unwrap()
-}
-
-/// Lets it read /metrics.
-async fn let_scrape(scene: &Scene, account: &str) {
-    let namespace = &scene.namespace;
-    let yaml = format!(
-        "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata: {{name: scrape-{namespace}}}\n\
-         rules: [{{nonResourceURLs: [/metrics], verbs: [get]}}]\n---\n\
-         apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRoleBinding\nmetadata: {{name: scrape-{namespace}}}\n\
-         roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: scrape-{namespace}}}\n\
-         subjects: [{{kind: ServiceAccount, name: {account}, namespace: {namespace}}}]\n"
-    );
-    scene.plane.apply_yaml(&yaml).await.unwrap();
-}
-
-#[tokio::test]
-async fn metrics_are_for_those_who_may_read_them() {
-    let scene = scene("scrape").await;
-    let (known, scraper) = (account(&scene, "known").await, account(&scene, "scraper").await);
-    let_scrape(&scene, "scraper").await;
-    let replica = Replica::start(&scene, "it", &ALONE).await;
-    replica.leads().await;
-    assert_eq!(replica.metrics(None).await.0, 401);
-    assert_eq!(replica.metrics(Some("no-token-of-this-cluster")).await.0, 401);
-    let (code, text) = replica.metrics(Some(&known)).await;
-    assert!(code == 403 && text.contains(":known` may not get the path /metrics"), "{code} {text}");
-    // The rule is known to the API server's authorizer a moment after it was written.
-    let look = || async { (replica.metrics(Some(&scraper)).await.0 == 200).then_some(()) };
-    scene.until("the scraper may read", look).await;
-    let reviews = replica.proxy.count(&Match::verb(Verb::Post).resource("tokenreviews"));
-    assert_eq!(replica.metrics(Some(&scraper)).await.0, 200);
-    assert_eq!(
-        replica.proxy.count(&Match::verb(Verb::Post).resource("tokenreviews")),
-        reviews,
-        "it is asked twice"
-    );
-    replica
-        .proxy
-        .add(Rule::new(Match::any().resource("tokenreviews"), Action::AnswerBefore(Reply::internal_error())));
-    assert_eq!(replica.metrics(Some("one more")).await.0, 500);
-    assert!(!replica.log().contains(&scraper), "a token is in the log");
-}
-
-#[tokio::test]
-async fn metrics_say_what_was_done_and_how_the_pools_are() {
-    let scene = scene("figures").await;
-    scene.create_pool("small", &json!({"pools": [{"start": "10.1.0.1", "end": "10.1.0.1"}]})).await;
-    let insecure = [ALONE[0], "--insecure-diagnostics"];
-    let replica = Replica::start(&scene, "it", &insecure).await;
-    replica.leads().await;
-    scene.create_claim("bound").await;
-    scene.bound("bound").await;
-    for name in ["served", "waits"] {
-        scene.create_claim_with(name, "small", json!({})).await;
-    }
-    scene.pool_is("small", "Exhausted").await;
-    let namespace = &scene.namespace;
-    for line in [
-        format!("ipam_pool_capacity_addresses{{namespace=\"{namespace}\",pool=\"p\"}} 200.0"),
-        format!("ipam_pool_free_addresses{{namespace=\"{namespace}\",pool=\"p\"}} 199.0"),
-        format!("ipam_pool_waiting_claims{{namespace=\"{namespace}\",pool=\"small\"}} 1.0"),
-        "ipam_writes_total{act=\"take\",outcome=\"done\"} 2".to_owned(),
-        "leader_election_master_status{name=\"controller-leader-election-ipam-capm3\"} 1".to_owned(),
-        "ipam_writes_in_flight 0".to_owned(),
-        format!("ipam_build_info{{version=\"{}\"}} 1", env!("CARGO_PKG_VERSION")),
-    ] {
-        let look = || async { replica.plain_metrics().await.lines().any(|have| have == line).then_some(()) };
-        scene.until(&format!("a line `{line}`"), look).await;
-    }
 }
 
 #[tokio::test]
@@ -285,10 +208,18 @@ async fn admission_is_served_with_the_certificate_of_the_folder() {
     std::fs::write(folder.path().join("tls.key"), &pair.key).unwrap();
     let (port, folder) = (free_port(), folder.path().display().to_string());
     let flags = [format!("--webhook-port={port}"), format!("--webhook-cert-dir={folder}")];
-    let flags: Vec<&str> =
-        flags.iter().map(String::as_str).chain(["--webhook-host=127.0.0.1", "--ignore-leader"]).collect();
+    let flags: Vec<&str> = flags
+        .iter()
+        .map(String::as_str)
+        .chain(["--webhook-host=127.0.0.1", "--ignore-leader", "--insecure-diagnostics"])
+        .collect();
     let replica = Replica::start(&scene, "it", &flags).await;
     replica.said("admission is served").await;
+    // It is told when that certificate runs out.
+    let until = Facts::of(&pair.certificate).unwrap().until;
+    let line = format!("ipam_certificate_expiry_timestamp_seconds{{name=\"admission\"}} {until}");
+    let look = || async { replica.plain_metrics().await.lines().any(|have| have == line).then_some(()) };
+    scene.until("the end of the certificate", look).await;
 
     let mut config = kube::Config::new(format!("https://127.0.0.1:{port}").parse().unwrap());
     let authority = CertificateDer::from_pem_slice(authority.certificate.as_bytes()).unwrap();

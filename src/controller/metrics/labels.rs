@@ -2,7 +2,8 @@
 
 use prometheus_client::encoding::EncodeLabelSet;
 
-use crate::ledger::{Act, Outcome};
+use crate::api::Kind;
+use crate::ledger::{Act, Fate, Outcome};
 
 /// A step that was taken.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -15,6 +16,27 @@ pub(super) struct Reconciled {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct Kinds {
     pub controller: &'static str,
+}
+
+/// A kind whose objects are watched.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct Watched {
+    pub group: &'static str,
+    pub kind: &'static str,
+}
+
+/// Claims of a kind that fare alike.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct Fates {
+    pub group: &'static str,
+    pub kind: &'static str,
+    pub state: &'static str,
+}
+
+/// What writes are for.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct Acts {
+    pub act: &'static str,
 }
 
 /// A write.
@@ -32,7 +54,7 @@ pub(super) struct Requested {
     pub host: String,
 }
 
-/// A lease, or a queue.
+/// A lease, a queue, or what a certificate is for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct Name {
     pub name: &'static str,
@@ -43,6 +65,25 @@ pub(super) struct Name {
 pub(super) struct PoolName {
     pub namespace: String,
     pub pool: String,
+}
+
+impl Watched {
+    /// The kind with its group, as two families have addresses of one name.
+    pub fn of(kind: Kind) -> Self {
+        Self { group: kind.group(), kind: kind.name() }
+    }
+}
+
+/// How claims fare, in words.
+pub(super) fn state(fate: Fate) -> &'static str {
+    match fate {
+        Fate::Bound => "bound",
+        Fate::Waiting => "waiting",
+        Fate::Refused => "refused",
+        Fate::HeldUp => "held_up",
+        Fate::New => "new",
+        Fate::Releasing => "releasing",
+    }
 }
 
 /// What is done by a write, in one word.

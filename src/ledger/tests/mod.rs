@@ -7,6 +7,7 @@ mod allocation;
 mod contested;
 mod failures;
 mod fence;
+mod figures;
 mod memory;
 mod names;
 mod orphans;

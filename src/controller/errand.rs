@@ -1,0 +1,38 @@
+//! One write on its way: sent, timed and counted. Behaviour does not belong here.
+
+use tokio::time::Instant;
+
+use super::clock::wall;
+use super::metrics::Metrics;
+use crate::api::CapiVersion;
+use crate::apply::{self, Applier};
+use crate::ledger::{Act, Ledger, Outcome, Write};
+
+/// A write that is to be carried out.
+pub(super) struct Errand {
+    write: Write,
+    capi: CapiVersion,
+    /// When the claim was made that has its first address once this write is done.
+    waits_since: Option<i64>,
+}
+
+impl Errand {
+    pub fn new(write: Write, capi: CapiVersion, ledger: &Ledger) -> Self {
+        let binds = matches!(&write.act, Act::Publish { status, .. } if status.address.is_some());
+        let waits_since = binds.then(|| ledger.waits_since(&write.subject)).flatten();
+        Self { write, capi, waits_since }
+    }
+
+    /// Sends the write, and says what became of it.
+    pub async fn run(self, applier: Applier, metrics: Metrics) -> (Write, Outcome) {
+        let Self { write, capi, waits_since } = self;
+        let sent = Instant::now();
+        let reply = applier.carry_out(&apply::change(&write, capi)).await;
+        let outcome = apply::outcome(&write, reply);
+        metrics.took(&write.act, sent.elapsed());
+        if let (Some(since), Outcome::Seen(_)) = (waits_since, &outcome) {
+            metrics.bound_after(wall().as_second().saturating_sub(since));
+        }
+        (write, outcome)
+    }
+}
