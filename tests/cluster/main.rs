@@ -6,12 +6,15 @@
 
 mod admission;
 mod allocation;
+mod availability;
 mod capi;
+mod chaos;
 mod conformance;
 mod crds;
 mod faults;
 mod gate;
 mod history;
+mod load;
 mod metal3;
 mod mixed;
 mod moving;
@@ -25,4 +28,5 @@ mod scene;
 #[path = "../simulation/server.rs"]
 #[expect(dead_code, reason = "the simulation needs more of it")]
 mod server;
+mod shards;
 mod switchover;
