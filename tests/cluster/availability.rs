@@ -46,6 +46,12 @@ async fn pace(scene: &Scene, load: &Load, claims: usize) -> Duration {
     since.elapsed() / u32::try_from(claims).unwrap()
 }
 
+/// The second that a new leader has for its lists: on a machine that binds as fast as claims come. On a busy one all of
+/// it takes longer, by as much as claims do.
+fn leeway(pace: Duration) -> Duration {
+    Duration::from_secs(1).max(pace * 20)
+}
+
 #[tokio::test]
 async fn s13_under_load_the_standby_serves_within_the_lease_when_the_leader_is_killed() {
     let scene = Arc::new(Scene::new("ha-kill").await);
@@ -65,9 +71,7 @@ async fn s13_under_load_the_standby_serves_within_the_lease_when_the_leader_is_k
     println!(
         "{claims} claims; the next was bound {waited:.1?} after the kill; a claim a {pace:.0?} before it"
     );
-    // A second is for some ten requests one after the other; where claims are bound slowly, these are slow, too.
-    let second = Duration::from_secs(1).max(pace * 10);
-    assert!(waited < LEASE + second, "{waited:?}");
+    assert!(waited < LEASE + leeway(pace), "{waited:?}");
     scene.in_order().await;
     history.judge(&scene, Writers::One).await;
 }
@@ -121,7 +125,7 @@ async fn in_a_rolling_upgrade_no_claim_fails_and_none_waits_longer_than_the_hand
     let longest = load.longest_since(since);
     println!("{claims} claims; hand-over {hand_over:.1?}, longest wait {longest:.1?}, a claim a {pace:.0?}");
     assert!(hand_over < LEASE, "the lease was not given back: {hand_over:?}");
-    assert!(longest < hand_over + Duration::from_secs(1).max(pace * 10), "{longest:?} {hand_over:?}");
+    assert!(longest < hand_over + leeway(pace), "{longest:?} {hand_over:?}");
     scene.in_order().await;
     history.judge(&scene, Writers::One).await;
 }

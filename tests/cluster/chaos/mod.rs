@@ -58,6 +58,7 @@ async fn no_seed_of_faults_doubles_leaks_or_strands_an_address() {
         let storm = Storm::run(plane.clone(), *seed, tally.clone());
         // A task of its own, so that one seed that fails does not hide the others.
         if tokio::spawn(storm).await.is_err() {
+            println!("seed {seed} failed; CHAOS_SEED={seed} runs it again");
             failed.push(*seed);
             plane = self::plane().await;
         }

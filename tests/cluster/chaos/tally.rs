@@ -35,17 +35,12 @@ impl fmt::Display for Tally {
         let mut targets: Vec<&str> = counts.faults.keys().map(|(target, _)| *target).collect();
         targets.dedup();
         if !targets.is_empty() {
-            writeln!(
-                f,
-                "{:14}{}",
-                "requests hit",
-                FAULTS.map(|fault| format!("{:>9}", short(fault))).concat()
-            )?;
+            writeln!(f, "{:14}{}", "requests hit", row(FAULTS.iter().map(|fault| short(fault))))?;
         }
         for target in targets {
             let of = |fault| counts.faults.get(&(target, fault)).copied().unwrap_or_default();
-            let row: String = (0..FAULTS.len()).map(|fault| format!("{:>9}", of(fault))).collect();
-            writeln!(f, "{target:14}{row}")?;
+            let cells = (0..FAULTS.len()).map(|fault| of(fault).to_string());
+            writeln!(f, "{target:14}{}", row(cells))?;
         }
         let mut last = "";
         for ((group, what), times) in &counts.others {
@@ -57,6 +52,11 @@ impl fmt::Display for Tally {
         }
         Ok(())
     }
+}
+
+/// Columns of one width.
+fn row(cells: impl Iterator<Item = String>) -> String {
+    cells.fold(String::new(), |row, cell| row + &format!("{cell:>9}"))
 }
 
 /// The head of a column.
