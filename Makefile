@@ -105,6 +105,12 @@ mixed: ## Claims of both kinds under lagging watches on a real API server: SEEDS
 	MIXED_SEEDS=$(if $(filter command line,$(origin SEEDS)),$(SEEDS),20) MIXED_CLAIMS=$(if $(filter command line,$(origin CLAIMS)),$(CLAIMS),400) \
 	  $(CARGO) test --test cluster -- mixed:: --nocapture
 
+.PHONY: chaos
+chaos: ## Faults on a real control plane: every write x every answer, then SEEDS=200 by default; SEED=n runs one
+	$(CARGO) build --bins
+	$(if $(SEED),CHAOS_SEED=$(SEED),CHAOS_SEEDS=$(if $(filter command line,$(origin SEEDS)),$(SEEDS),200)) \
+	  $(CARGO) test --test cluster -- chaos:: --nocapture --test-threads 1
+
 .PHONY: explore
 explore: ## Small worlds in every possible order, the large ones up to STATES=n states of each
 	WORLDS=large $(if $(STATES),STATES=$(STATES)) $(CARGO) test --release --test simulation explore -- --nocapture

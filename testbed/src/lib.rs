@@ -29,6 +29,6 @@ mod wait;
 
 pub use binaries::{Binaries, Tool};
 pub use capi::capi_crds;
-pub use control_plane::{Component, ControlPlane, Options};
+pub use control_plane::{Component, ControlPlane, Options, Stored};
 pub use error::Error;
 pub use pins::{Pins, pins};

@@ -122,6 +122,29 @@ async fn killed_components_come_back_with_their_port_and_data() {
 }
 
 #[tokio::test]
+async fn the_history_goes_on_over_the_death_of_an_api_server() {
+    let plane =
+        ControlPlane::start(Options { controller_manager: false, ..Options::default() }).await.unwrap();
+    plane.apply_yaml(include_str!("crd.yaml")).await.unwrap();
+    let things = |client| {
+        let kind = ApiResource::from_gvk(&GroupVersionKind::gvk("example.com", "v1", "Thing"));
+        (Api::<DynamicObject>::namespaced_with(client, "default", &kind), DynamicObject::new("t", &kind))
+    };
+    let since = plane.revision().await.unwrap();
+    let (api, thing) = things(plane.client());
+    api.create(&PostParams::default(), &thing).await.unwrap();
+    plane.restart(Component::ApiServer).await.unwrap();
+    let (api, _) = things(plane.client());
+    until("the kind being served again", async || api.get("t").await.is_ok()).await;
+    api.delete("t", &DeleteParams::default()).await.unwrap();
+    let history = plane.history("/registry/example.com/things/", since).await.unwrap();
+    let [made, gone] = &history[..] else { unreachable!("{history:?}") };
+    assert_eq!(made.key, "/registry/example.com/things/default/t");
+    assert_eq!(made.object.as_ref().unwrap()["metadata"]["name"], "t");
+    assert!(gone.key == made.key && gone.revision > made.revision && gone.object.is_none());
+}
+
+#[tokio::test]
 async fn an_api_server_that_is_down_or_paused_answers_nothing() {
     let plane =
         ControlPlane::start(Options { controller_manager: false, ..Options::default() }).await.unwrap();

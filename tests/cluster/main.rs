@@ -6,13 +6,16 @@
 
 mod admission;
 mod allocation;
+mod availability;
 mod capi;
+mod chaos;
 mod conformance;
 mod crds;
 mod deployed;
 mod faults;
 mod gate;
 mod history;
+mod load;
 mod metal3;
 mod metrics;
 mod mixed;
@@ -27,4 +30,5 @@ mod scene;
 #[path = "../simulation/server.rs"]
 #[expect(dead_code, reason = "the simulation needs more of it")]
 mod server;
+mod shards;
 mod switchover;

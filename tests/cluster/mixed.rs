@@ -9,7 +9,7 @@ use rand::{RngExt, SeedableRng};
 use serde_json::json;
 use testbed::proxy::{Match, Verb};
 
-use crate::history::History;
+use crate::history::{History, Writers};
 use crate::scene::{Scene, published};
 
 /// The fixed share of every test run. `make mixed` sets more.
@@ -61,7 +61,7 @@ async fn d1_d3_d7_claims_of_both_kinds_under_lagging_watches_double_nothing() {
     let claims = u32::try_from(setting("MIXED_CLAIMS", u64::from(CLAIMS))).unwrap();
     for seed in 0..setting("MIXED_SEEDS", SEEDS) {
         let mut scene = Scene::new("mixed").await;
-        let history = History::record(&scene);
+        let history = History::begin(&scene).await;
         scene.start_controller();
         let strategy = if seed % 2 == 0 { "random" } else { "sequential" };
         let spec = json!({"pools": [{"subnet": "10.0.0.0/23"}], "allocationStrategy": strategy});
@@ -71,14 +71,14 @@ async fn d1_d3_d7_claims_of_both_kinds_under_lagging_watches_double_nothing() {
             () = lag(&scene, seed) => {}
         }
         scene.in_order().await;
-        history.judge(&scene).await;
+        history.judge(&scene, Writers::One).await;
     }
 }
 
 #[tokio::test]
 async fn d1_two_controllers_at_once_double_nothing() {
     let mut scene = Scene::new("two").await;
-    let history = History::record(&scene);
+    let history = History::begin(&scene).await;
     let second = scene.second_proxy().await;
     // Each sees the claims of one kind late, and so hands out the lowest addresses to those of the other.
     let first_held = scene.proxy.hold_watch(Kind::Claim(Family::Capi).resource().plural);
@@ -94,7 +94,7 @@ async fn d1_two_controllers_at_once_double_nothing() {
     second_held.release();
     all_bound(&scene).await;
     scene.in_order().await;
-    history.judge(&scene).await;
+    history.judge(&scene, Writers::Several).await;
     // Both did take the same addresses: else this would prove nothing.
     let withdrawn = Match::verb(Verb::Delete).resource("ipaddresses");
     assert!(scene.proxy.count(&withdrawn) + second.count(&withdrawn) > 0);

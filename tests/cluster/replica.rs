@@ -40,6 +40,13 @@ impl Replica {
         Self::spawn(proxy, scene, name, "metal3-ipam-system", flags)
     }
 
+    /// One that believes to be in `home`, where its lease is then.
+    pub async fn at_home(home: &Scene, scene: &Scene, name: &str, flags: &[&str]) -> Self {
+        let flags = [&["--namespace", &scene.namespace, "--webhook-port=0"], flags].concat();
+        let proxy = Proxy::start(&scene.plane).await.unwrap();
+        Self::spawn(proxy, scene, name, &home.namespace, &flags)
+    }
+
     fn spawn(proxy: Proxy, scene: &Scene, name: &str, namespace: &str, flags: &[&str]) -> Self {
         let kubeconfig = proxy.kubeconfig(&scene.token).unwrap();
         let log = scene.plane.dir().join(format!("{}-{name}.log", scene.namespace));
@@ -96,6 +103,11 @@ impl Replica {
 
     pub fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// How it has ended, if it has.
+    pub fn end(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().unwrap()
     }
 
     /// Waits until it has ended, and how.

@@ -220,7 +220,18 @@ impl Scene {
     }
 
     /// A claim of whichever family.
-    pub async fn create_claim_of(&self, family: Family, name: &str, pool: &str, mut metadata: Value) {
+    pub async fn create_claim_of(&self, family: Family, name: &str, pool: &str, metadata: Value) {
+        self.try_create_claim(family, name, pool, metadata).await.unwrap();
+    }
+
+    /// As [`Scene::create_claim_of`], where the API server may be away.
+    pub async fn try_create_claim(
+        &self,
+        family: Family,
+        name: &str,
+        pool: &str,
+        mut metadata: Value,
+    ) -> kube::Result<DynamicObject> {
         metadata["name"] = json!(name);
         let kind = Kind::Claim(family);
         let spec = match family {
@@ -234,10 +245,8 @@ impl Scene {
         let claim = json!({
             "apiVersion": format!("{}/{version}", kind.group()), "kind": kind.name(), "metadata": metadata, "spec": spec,
         });
-        self.of_kind(kind)
-            .create(&PostParams::default(), &serde_json::from_value(claim).unwrap())
-            .await
-            .unwrap();
+        let claim = serde_json::from_value(claim).unwrap();
+        self.of_kind(kind).create(&PostParams::default(), &claim).await
     }
 
     /// The objects of a kind.

@@ -1,6 +1,7 @@
 //! A control plane: what it is made of, how it starts and how it ends.
 
 mod access;
+mod etcd;
 mod kubeconfig;
 mod kubectl;
 mod layout;
@@ -28,6 +29,7 @@ use crate::{
     wait::{PATIENCE, until},
 };
 
+pub use etcd::Stored;
 pub(crate) use kubeconfig::{config, kubeconfig_text};
 
 /// How often new ports are tried when somebody takes the chosen ones meanwhile.
