@@ -115,11 +115,11 @@ chaos: ## Faults on a real control plane: every write x every answer, then SEEDS
 explore: ## Small worlds in every possible order, the large ones up to STATES=n states of each
 	WORLDS=large $(if $(STATES),STATES=$(STATES)) $(CARGO) test --release --test simulation explore -- --nocapture
 
-# Claims of the burst, of either kind; ARGS may add --kind ipclaim|ipaddressclaim, --rounds N, --bare or --peer 'COMMAND'.
+# Claims; ARGS may add --scenario S, --kind K, --pools N, --rounds N, --bare, --requests or --peer 'COMMAND': docs/benchmarks.md.
 CLAIMS ?= 2000
 
 .PHONY: bench
-bench: ## Burst of CLAIMS=n on one pool, the floor and the controller side by side; ARGS="--kind K --rounds N --bare --peer 'COMMAND'"
+bench: ## CLAIMS=n at once, the floor and the controller side by side; ARGS="--scenario crowded" and more
 	$(CARGO) bench --bench burst -- --claims $(CLAIMS) $(ARGS)
 
 .PHONY: bench-addr

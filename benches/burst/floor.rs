@@ -3,10 +3,8 @@
 //! They are the very requests that the controller sends, made by the same code and known in advance: nothing is watched,
 //! and nothing has to be found out before the next one.
 
-use std::net::{IpAddr, Ipv4Addr};
-
 use futures::StreamExt;
-use ipam::api::{CapiVersion, Kind};
+use ipam::api::{CapiVersion, Kind, address_name};
 use ipam::apply::{Applier, Reply, change};
 use ipam::ledger::{Act, Id, NewAddress, Ready, Shown, Uid, Write};
 use kube::ResourceExt;
@@ -16,65 +14,83 @@ use crate::AT_ONCE;
 use crate::scene::Scene;
 
 /// An address object that was made: which one, and in which version.
+#[derive(Clone)]
 pub struct Taken {
     id: Id,
     uid: Uid,
     version: u64,
+    /// Which address of the layout it has.
+    n: usize,
 }
 
-/// Takes an address for each claim and publishes it.
-pub async fn allocate(scene: &Scene<'_>, claims: &[DynamicObject]) -> Vec<Taken> {
-    let pool_uid = &scene.pool_uid;
-    let work = futures::stream::iter(claims.iter().enumerate()).map(|(n, claim)| async move {
-        let subject = scene.claim_id(claim);
-        let ip = Ipv4Addr::from_bits(0x0a00_0002 + u32::try_from(n).expect("fewer claims"));
-        let name = format!("p-{}", ip.to_string().replace('.', "-"));
-        let new = NewAddress {
-            id: subject.beside(Kind::Address(scene.family), &name.as_str().into()),
-            ip: IpAddr::V4(ip),
-            prefix: Some(8),
-            gateway: Some(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1))),
-            dns: Vec::new(),
-            claim: subject.clone(),
-            claim_uid: uid(claim),
-            pool: subject.beside(Kind::Pool, &"p".into()),
-            pool_uid: pool_uid.clone(),
-            labels: std::sync::Arc::default(),
-        };
-        let id = new.id.clone();
-        let made = must(&scene.applier, claim, subject.clone(), Act::Take(Box::new(new))).await;
-        let made: DynamicObject = serde_json::from_value(made.expect("an answer")).expect("an address");
-        let status = Shown {
-            address: Some(name.as_str().into()),
-            ready: Some(Ready {
-                is: true,
-                reason: "AddressAllocated".into(),
-                message: "The address is allocated".into(),
-                since: 1_800_000_000,
-            }),
-            ..Shown::default()
-        };
-        must(&scene.applier, claim, subject, Act::Publish { version: version(claim), status }).await;
-        Taken { id, uid: uid(&made), version: version(&made) }
-    });
-    work.buffered(AT_ONCE).collect().await
+/// Takes the addresses from the `first` on, one for each claim, and publishes them.
+pub async fn allocate(scene: &Scene<'_>, claims: &[DynamicObject], first: usize) -> Vec<Taken> {
+    let work = futures::stream::iter(claims.iter().enumerate());
+    work.map(|(n, claim)| take(scene, claim, first + n)).buffered(AT_ONCE).collect().await
+}
+
+async fn take(scene: &Scene<'_>, claim: &DynamicObject, n: usize) -> Taken {
+    let subject = scene.claim_id(claim);
+    let (ip, (pool, pool_uid)) = (scene.layout.address(n), scene.pool_of(n));
+    let name = address_name(pool, ip);
+    let new = NewAddress {
+        id: subject.beside(Kind::Address(scene.family), &name.as_str().into()),
+        ip,
+        prefix: Some(scene.layout.prefix()),
+        gateway: None,
+        dns: Vec::new(),
+        claim: subject.clone(),
+        claim_uid: uid(claim),
+        pool: subject.beside(Kind::Pool, &pool.as_str().into()),
+        pool_uid: pool_uid.clone(),
+        labels: std::sync::Arc::default(),
+    };
+    let id = new.id.clone();
+    let made = must(&scene.applier, claim, subject.clone(), Act::Take(Box::new(new))).await;
+    let made: DynamicObject = serde_json::from_value(made.expect("an answer")).expect("an address");
+    let ready = Ready {
+        is: true,
+        reason: "AddressAllocated".into(),
+        message: "The address is allocated".into(),
+        since: 1_800_000_000,
+    };
+    let status = Shown { address: Some(name.as_str().into()), ready: Some(ready), ..Shown::default() };
+    must(&scene.applier, claim, subject, Act::Publish { version: version(claim), status }).await;
+    Taken { id, uid: uid(&made), version: version(&made), n }
 }
 
 /// Gives the addresses of claims back whose deletion was asked for.
 pub async fn release(scene: &Scene<'_>, claims: &[DynamicObject], taken: &[Taken]) {
-    let work =
-        futures::stream::iter(claims.iter().zip(taken)).map(|(claim, Taken { id, uid: of, version })| {
-            let (subject, object) = (scene.claim_id(claim), id.clone());
-            async move {
-                let delete = Act::Delete { address: object.clone(), uid: of.clone(), version: *version };
-                must(&scene.applier, claim, subject.clone(), delete).await;
-                let strip = Act::Strip { object, uid: of.clone(), at: 0 };
-                must(&scene.applier, claim, subject.clone(), strip).await;
-                let strip = Act::Strip { object: subject.clone(), uid: uid(claim), at: 0 };
-                must(&scene.applier, claim, subject, strip).await;
-            }
-        });
+    let work = futures::stream::iter(claims.iter().zip(taken));
+    let work = work.map(|(claim, taken)| give_back(scene, claim, taken));
     work.buffer_unordered(AT_ONCE).collect::<Vec<()>>().await;
+}
+
+/// Gives each address back, and at once to the next claim that waits.
+pub async fn hand_on(
+    scene: &Scene<'_>,
+    claims: &[DynamicObject],
+    taken: &[Taken],
+    waiting: &[DynamicObject],
+) {
+    let work = futures::stream::iter(claims.iter().zip(taken).zip(waiting));
+    let work = work.map(|((claim, taken), heir)| async move {
+        scene.delete_one(claim).await;
+        give_back(scene, claim, taken).await;
+        take(scene, heir, taken.n).await;
+    });
+    work.buffer_unordered(AT_ONCE).collect::<Vec<()>>().await;
+}
+
+async fn give_back(scene: &Scene<'_>, claim: &DynamicObject, taken: &Taken) {
+    let Taken { id, uid: of, version, n: _ } = taken;
+    let (subject, object) = (scene.claim_id(claim), id.clone());
+    let delete = Act::Delete { address: object.clone(), uid: of.clone(), version: *version };
+    must(&scene.applier, claim, subject.clone(), delete).await;
+    let strip = Act::Strip { object, uid: of.clone(), at: 0 };
+    must(&scene.applier, claim, subject.clone(), strip).await;
+    let strip = Act::Strip { object: subject.clone(), uid: uid(claim), at: 0 };
+    must(&scene.applier, claim, subject, strip).await;
 }
 
 fn uid(object: &DynamicObject) -> Uid {
@@ -85,7 +101,7 @@ fn version(object: &DynamicObject) -> u64 {
     object.resource_version().and_then(|version| version.parse().ok()).expect("a version is a number")
 }
 
-#[expect(clippy::panic, reason = "a floor that did not do its writes measures nothing")]
+#[expect(clippy::panic, reason = "a floor that is refused measures nothing")]
 async fn must(applier: &Applier, claim: &DynamicObject, subject: Id, act: Act) -> Option<serde_json::Value> {
     let write = Write { number: 0, subject, uid: uid(claim), act };
     match applier.carry_out(&change(&write, CapiVersion::V1Beta2)).await {

@@ -1,36 +1,41 @@
-//! Many claims on one pool at once: the controller beside the floor, on the same API server, in one run.
+//! Many claims at once: the controller beside the floor, on the same API server, in one run.
 //!
 //! The floor is a bare client that does nothing but the two unavoidable writes of an allocation (create the address,
 //! publish it) and the three of a release, 64 at a time; they are the same requests as the controller's, to the byte.
 //! Claims carry our finalizer when they are made, as admission leaves them; `--bare` makes them without, so that the
 //! controller has to add it. The contenders take turns for several rounds, and each figure is the median of the rounds:
-//! the machine's own speed changes from one minute to the next by more than what is to be told apart. Cluster API's kinds are installed, so the controller watches them and does its fence.
+//! the machine's own speed changes from one minute to the next by more than what is to be told apart. Cluster API's kinds
+//! are installed, so the controller watches them and does its fence.
 
 mod counters;
 mod floor;
+mod layout;
 mod report;
+mod scenario;
 mod scene;
-
-use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+mod watching;
 
 use ipam::api::{Family, Kind};
-use scene::{Scene, bound_times, gone_time};
+use scenario::Scenario;
+use scene::Scene;
 use testbed::{ControlPlane, Options};
 
 /// Requests of the bench's own, and of the floor, under way at once.
 const AT_ONCE: usize = 64;
 
 struct Settings {
+    scenario: Scenario,
     claims: usize,
+    pools: usize,
     families: Vec<Family>,
     rounds: usize,
     bare: bool,
+    /// The requests a claim are shown by verb, resource and code.
+    requests: bool,
     peer: Option<String>,
 }
 
 /// Who serves the claims.
-#[derive(Clone)]
 enum Contender {
     Floor,
     Controller,
@@ -45,23 +50,22 @@ impl Contender {
             Self::Peer(_) => "peer",
         }
     }
+
+    /// How it is started; the floor is this process.
+    fn command(&self) -> Option<&str> {
+        match self {
+            Self::Floor => None,
+            Self::Controller => Some(CONTROLLER),
+            Self::Peer(command) => Some(command),
+        }
+    }
 }
 
-/// What was measured of one contender.
-struct Figures {
-    who: &'static str,
-    bound: Duration,
-    /// When each tenth of the claims was bound.
-    tenths: Vec<Duration>,
-    released: Duration,
-    /// Requests a claim until all were bound, and from then until all were gone, the claims' own deletion apart.
-    requests: [BTreeMap<String, f64>; 2],
-    /// Of its process, in KiB and seconds; the floor has none of its own.
-    memory: Option<u64>,
-    processor: Option<f64>,
-    /// Processor time of the API server and etcd until all were bound, in seconds.
-    servers: f64,
-}
+/// The controller, which nobody asks how it is.
+const CONTROLLER: &str = concat!(
+    env!("CARGO_BIN_EXE_ipam-controller"),
+    " --health-addr 0 --diagnostics-address 0 --webhook-port 0"
+);
 
 #[tokio::main]
 async fn main() {
@@ -70,22 +74,19 @@ async fn main() {
     let plane = ControlPlane::start(Options::default()).await.expect("the control plane starts");
     install(&plane).await;
     let peer = settings.peer.clone().map(Contender::Peer);
-    let contenders: Vec<Contender> =
-        [Contender::Floor, Contender::Controller].into_iter().chain(peer).collect();
+    let contenders: Vec<_> = [Contender::Floor, Contender::Controller].into_iter().chain(peer).collect();
     for family in &settings.families {
         let mut rounds = Vec::new();
         for round in 1..=settings.rounds {
-            let mut round_of_all = Vec::new();
+            let mut row = Vec::new();
             for contender in &contenders {
-                eprintln!(
-                    "{}: round {round} of {}, {}",
-                    Kind::Claim(*family).name(),
-                    settings.rounds,
-                    contender.name()
-                );
-                round_of_all.push(measure(&plane, &settings, *family, contender).await);
+                let kind = Kind::Claim(*family).name();
+                eprintln!("{kind}: round {round} of {}, {}", settings.rounds, contender.name());
+                let layout = settings.scenario.layout(settings.claims, settings.pools);
+                let scene = Scene::new(&plane, *family, layout).await;
+                row.push(scenario::measure(&scene, &settings, contender).await);
             }
-            rounds.push(round_of_all);
+            rounds.push(row);
         }
         report::print(&settings, *family, &rounds);
     }
@@ -101,93 +102,49 @@ async fn install(plane: &ControlPlane) {
     }
 }
 
-/// The controller, which nobody asks how it is.
-const CONTROLLER: &str = concat!(
-    env!("CARGO_BIN_EXE_ipam-controller"),
-    " --health-addr 0 --diagnostics-address 0 --webhook-port 0"
-);
-
 #[expect(clippy::panic, reason = "an unknown argument ends the run before it began")]
 fn settings() -> Settings {
-    let both = vec![Family::Metal3, Family::Capi];
-    let mut settings = Settings { claims: 2000, families: both, rounds: 3, bare: false, peer: None };
+    let mut settings = Settings {
+        scenario: Scenario::Burst,
+        claims: 2000,
+        pools: 1,
+        families: vec![Family::Metal3, Family::Capi],
+        rounds: 3,
+        bare: false,
+        requests: false,
+        peer: None,
+    };
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
+        let mut value = || arguments.next().unwrap_or_default();
         match argument.as_str() {
-            "--claims" => {
-                settings.claims = arguments.next().and_then(|n| n.parse().ok()).expect("--claims N");
-            }
-            "--kind" => settings.families = vec![family(&arguments.next().unwrap_or_default())],
-            "--rounds" => {
-                settings.rounds = arguments.next().and_then(|n| n.parse().ok()).expect("--rounds N");
-            }
+            "--scenario" => settings.scenario = chosen(&value(), &Scenario::ALL),
+            "--claims" => settings.claims = value().parse().expect("--claims N"),
+            "--pools" => settings.pools = value().parse().expect("--pools N"),
+            "--kind" => settings.families = vec![chosen(&value(), &KINDS)],
+            "--rounds" => settings.rounds = value().parse().expect("--rounds N"),
             "--bare" => settings.bare = true,
-            "--peer" => settings.peer = Some(arguments.next().expect("--peer COMMAND")),
+            "--requests" => settings.requests = true,
+            "--peer" => settings.peer = Some(value()),
             // What cargo adds.
             "--bench" => {}
             other => panic!(
-                "unknown argument {other}; there are --claims N, --kind ipclaim|ipaddressclaim, --rounds N, \
-                 --bare and --peer COMMAND"
+                "unknown argument {other}; there are --scenario S, --claims N, --pools N, --kind K, --rounds N, --bare, \
+                 --requests and --peer COMMAND"
             ),
         }
     }
+    assert!(settings.rounds > 0, "--rounds is at least 1");
+    assert!((1..=200).contains(&settings.pools), "--pools is 1 to 200");
+    assert!(settings.pools == 1 || matches!(settings.scenario, Scenario::Burst | Scenario::Restart));
     settings
 }
 
-#[expect(clippy::panic, reason = "an unknown argument ends the run before it began")]
-fn family(kind: &str) -> Family {
-    match kind {
-        "ipclaim" => Family::Metal3,
-        "ipaddressclaim" => Family::Capi,
-        other => panic!("unknown kind `{other}`; there are ipclaim and ipaddressclaim"),
-    }
-}
+const KINDS: [(&str, Family); 2] = [("ipclaim", Family::Metal3), ("ipaddressclaim", Family::Capi)];
 
-async fn measure(
-    plane: &ControlPlane,
-    settings: &Settings,
-    family: Family,
-    contender: &Contender,
-) -> Figures {
-    let scene = Scene::new(plane, family).await;
-    let claims = scene.create_claims(settings.claims, settings.bare).await;
-    let (before, servers_before) = (counters::requests(plane).await, counters::servers(plane));
-    let start = Instant::now();
-    let watch = tokio::spawn(bound_times(scene.claims(), claims.len(), start));
-    let (mut child, mut taken) = (None, Vec::new());
-    match contender {
-        Contender::Floor => taken = floor::allocate(&scene, &claims).await,
-        Contender::Controller => child = Some(scene.start(CONTROLLER)),
-        Contender::Peer(command) => child = Some(scene.start(command)),
-    }
-    let times = watch.await.expect("the watch ends");
-    let servers = counters::servers(plane) - servers_before;
-    let middle = counters::requests(plane).await;
-
-    let start = Instant::now();
-    let gone = tokio::spawn(gone_time(scene.claims(), start));
-    scene.delete(&claims).await;
-    if matches!(contender, Contender::Floor) {
-        floor::release(&scene, &claims, &taken).await;
-    }
-    let released = gone.await.expect("the watch ends");
-    let after = counters::requests(plane).await;
-    let pid = child.as_ref().map(std::process::Child::id);
-    let (memory, processor) = (pid.and_then(counters::memory), pid.and_then(counters::processor));
-    if let Some(mut child) = child {
-        child.kill().expect("it runs");
-        child.wait().expect("it ends");
-    }
-    let requests = [(&before, &middle), (&middle, &after)]
-        .map(|(before, after)| counters::each(before, after, claims.len()));
-    Figures {
-        who: contender.name(),
-        bound: *times.last().expect("there are claims"),
-        tenths: (1..=10).filter_map(|n| times.get((times.len() * n / 10).checked_sub(1)?).copied()).collect(),
-        released,
-        requests,
-        memory,
-        processor,
-        servers,
-    }
+#[expect(clippy::panic, reason = "an unknown value ends the run before it began")]
+fn chosen<T: Copy>(value: &str, of: &[(&str, T)]) -> T {
+    let found = of.iter().find(|(name, _)| *name == value).map(|(_, meant)| *meant);
+    let names: Vec<&str> = of.iter().map(|(name, _)| *name).collect();
+    found.unwrap_or_else(|| panic!("unknown value `{value}`; there are {}", names.join(", ")))
 }

@@ -1,0 +1,71 @@
+//! What is seen of claims, and when: by a watch of the bench's own.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use futures::TryStreamExt;
+use kube::api::DynamicObject;
+use kube::runtime::{WatchStreamExt, watcher};
+use kube::{Api, ResourceExt};
+use serde_json::Value;
+
+/// When each of `count` claims whose names begin so was seen to publish its address, in order.
+pub async fn bound(claims: Api<DynamicObject>, prefix: &str, count: usize, start: Instant) -> Vec<Duration> {
+    seen(claims, prefix, count, start, |status| {
+        ["address", "addressRef"].iter().any(|field| status[*field]["name"].is_string())
+    })
+    .await
+}
+
+/// Waits until so many claims whose names begin so say that they wait for room.
+pub async fn waiting(claims: Api<DynamicObject>, prefix: &str, count: usize) {
+    let says = |status: &Value| {
+        let conditions = status["conditions"].as_array().cloned().unwrap_or_default();
+        let told = conditions.iter().any(|condition| condition["reason"] == "PoolExhausted");
+        told || status["errorMessage"].is_string()
+    };
+    drop(seen(claims, prefix, count, Instant::now(), says).await);
+}
+
+async fn seen(
+    claims: Api<DynamicObject>,
+    prefix: &str,
+    count: usize,
+    start: Instant,
+    is_so: impl Fn(&Value) -> bool,
+) -> Vec<Duration> {
+    let mut events = std::pin::pin!(watcher(claims, watcher::Config::default()).default_backoff());
+    let mut times = BTreeMap::new();
+    while times.len() < count {
+        if let Some(watcher::Event::Apply(claim) | watcher::Event::InitApply(claim)) =
+            events.try_next().await.expect("the watch goes on")
+            && claim.name_any().starts_with(prefix)
+            && is_so(&claim.data["status"])
+        {
+            times.entry(claim.name_any()).or_insert_with(|| start.elapsed());
+        }
+    }
+    let mut times: Vec<Duration> = times.into_values().collect();
+    times.sort_unstable();
+    times
+}
+
+/// When the last claim was seen to be gone.
+pub async fn gone(claims: Api<DynamicObject>, start: Instant) -> Duration {
+    let mut events = std::pin::pin!(watcher(claims, watcher::Config::default()).default_backoff());
+    let mut left = BTreeSet::new();
+    let mut listed = false;
+    while !listed || !left.is_empty() {
+        match events.try_next().await.expect("the watch goes on") {
+            Some(watcher::Event::Apply(claim) | watcher::Event::InitApply(claim)) => {
+                left.insert(claim.name_any());
+            }
+            Some(watcher::Event::Delete(claim)) => {
+                left.remove(&claim.name_any());
+            }
+            Some(watcher::Event::InitDone) => listed = true,
+            Some(watcher::Event::Init) | None => {}
+        }
+    }
+    start.elapsed()
+}
