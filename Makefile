@@ -122,6 +122,10 @@ bench: ## Burst of CLAIMS=n on one pool, the floor and the controller side by si
 bench-addr: ## Picking and giving back one address, by how many are held
 	$(CARGO) bench --bench addr
 
+.PHONY: pictures
+pictures: ## Draw docs/pictures anew from real runs; needs tmux
+	docs/pictures/make.sh
+
 .PHONY: generate
 generate: ## Write the generated files: the CRDs, the manifests in one file, and the reference of the command line
 	$(CARGO) run --quiet --bin ipam-controller -- crds --into config/crd
