@@ -114,7 +114,7 @@ fn rename(value: &mut Value, namespace: &str) {
         Value::String(text) if text == SYSTEM_NAMESPACE => namespace.clone_into(text),
         Value::String(text) => {
             let account = |namespace: &str| format!("system:serviceaccount:{namespace}:");
-            *text = text.replace(&account(SYSTEM_NAMESPACE), &account(namespace));
+            *text = text.split(&account(SYSTEM_NAMESPACE)).collect::<Vec<_>>().join(&account(namespace));
         }
         Value::Array(items) => items.iter_mut().for_each(|item| rename(item, namespace)),
         Value::Object(members) => members.values_mut().for_each(|member| rename(member, namespace)),
