@@ -55,7 +55,7 @@ async fn what_is_installed_goes_without_a_trace_and_leaves_the_addresses() {
         insta::assert_snapshot!(plan.stdout, @r"
         - mutatingwebhookconfiguration.admissionregistration.k8s.io/ipam-mutating-webhook-configuration
         - validatingwebhookconfiguration.admissionregistration.k8s.io/ipam-validating-webhook-configuration
-        - deployment.apps/ipam-controller-manager   # image example.org/x:1
+        - deployment.apps/ipam-controller-manager   # image example.org/ipam:v1
         ~ ADDRESS   # let go: in namespace default
         ~ ipclaim.ipam.metal3.io/c   # let go: in namespace default
         ~ ippool.ipam.metal3.io/p   # let go: in namespace default
