@@ -83,7 +83,7 @@ krew-manifest: ## Write out/krew.yaml for the archives in out/: REPOSITORY=https
 	mv out/krew.yaml.new out/krew.yaml
 
 .PHONY: krew-check
-krew-check: $(KREW_ROOT)/krew ## Install the plugin of out/ with a real krew, run it through kubectl, and uninstall it
+krew-check: $(KREW_ROOT)/krew ## Install the plugin of out/ with a real krew, and run it through kubectl
 	KUBECTL="$(KUBECTL)" config/release/krew_check.sh $(KREW_ROOT)/krew out $(VERSION)
 
 $(KREW_ROOT)/krew:

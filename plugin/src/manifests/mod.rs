@@ -54,7 +54,9 @@ impl Manifests {
         let replicas = self.deployment()?["spec"]["replicas"].as_u64().unwrap_or(1);
         let container = self.container()?;
         let mut arguments = texts(&container["args"]);
-        flags.iter().for_each(|flag| flag.put_into(&mut arguments));
+        for flag in flags {
+            flag.put_into(&mut arguments);
+        }
         flags::check(&arguments, replicas)?;
         container["args"] = json!(arguments);
         Ok(self)

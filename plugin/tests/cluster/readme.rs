@@ -27,8 +27,7 @@ fn steps(page: &str, section: &str) -> Vec<Step> {
                 (None, Some(step)) if step.shown.is_empty() && step.command.ends_with('\\') => {
                     step.command = format!("{}\n{line}", step.command);
                 }
-                (None, Some(step)) => step.shown += &format!("{line}\n"),
-                (None, None) => panic!("{line} comes before any command"),
+                (None, step) => step.unwrap().shown.extend([line, "\n"]),
             }
         }
     }
