@@ -33,7 +33,8 @@ start() {
   ipam-controller --kubeconfig "$KUBECONFIG" --health-addr 0 --diagnostics-address 0 --webhook-port 0 \
     --orphan-grace 3600 2>"$state/controller.log" &
   controller=$!
-  PS1='$ ' LC_ALL=C.UTF-8 terminal new-session -d -x "$columns" -y 45 "bash --norc --noprofile"
+  echo "PS1='\$ '" >"$state/bashrc"
+  LC_ALL=C.UTF-8 terminal new-session -d -x "$columns" -y 45 "bash --rcfile $state/bashrc"
   shows '^\$$'
 }
 

@@ -75,7 +75,8 @@ fn svg(screen: &str, columns: usize) -> String {
 
 fn style() -> String {
     let colours = |of: fn(&(&'static str, &'static str)) -> &'static str| -> String {
-        COLOURS.iter().enumerate().map(|(n, pair)| format!(".c{n}{{fill:{}}}", of(pair))).collect()
+        let rules = COLOURS.iter().enumerate().map(|(n, pair)| format!(".c{n}{{fill:{}}}", of(pair)));
+        rules.collect::<Vec<_>>().concat()
     };
     format!(
         "text{{font:14px ui-monospace,SFMono-Regular,Menlo,Consolas,'DejaVu Sans Mono',monospace;white-space:pre;fill:#1f2328}}\n\
