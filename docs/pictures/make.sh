@@ -8,7 +8,7 @@ command -v tmux >/dev/null || { echo "error: tmux is needed; your system has it 
 state=$(mktemp -d)
 export IPAM_TESTBED_DIR="$state/control-plane"
 bin="$(realpath -m "${CARGO_TARGET_DIR:-target}")/debug"
-columns=100
+columns=132
 
 terminal() { tmux -u -S "$state/terminal" -f /dev/null "$@"; }
 
@@ -40,8 +40,10 @@ start() {
 
 # What the pictures show: a rack in use, one that is full, one whose Cluster is to come, and an address that leaked.
 furnish() {
-  kubectl ipam create-pool rack-1 --subnet 192.168.20.0/25 --gateway 192.168.20.1 --exclude 192.168.20.96/28 \
+  kubectl ipam create-pool rack-1 --subnet 192.168.20.0/24 --gateway 192.168.20.1 --exclude 192.168.20.96/28 \
     --preallocate vip=192.168.20.10 --preallocate db=192.168.20.11 -q
+  # Before the claims, which choose at random.
+  kubectl apply -f examples/leak.yaml 2>/dev/null
   kubectl ipam create-pool edge --range 10.7.0.10-10.7.0.11 --prefix 24 --gateway 10.7.0.1 -q
   kubectl ipam create-pool v6 --subnet fd00:20::/64 -q
   kubectl ipam create-pool spare --subnet 192.168.40.0/26 --cluster spare -q
@@ -51,7 +53,6 @@ furnish() {
   kubectl ipam claim host --count 4 --pool v6 -q
   kubectl ipam claim edge-3 --pool edge --wait=false -q
   kubectl wait --for=jsonpath='{.status.errorMessage}' --timeout=60s ipclaims.ipam.metal3.io/edge-3
-  kubectl apply -f examples/leak.yaml
 }
 
 # Waits until the screen shows a line.
@@ -79,7 +80,8 @@ run() {
   shift
   while [ $# -gt 0 ]; do
     shows "$1"
-    type_in "$2"
+    # A question for yes or no wants one key.
+    if [ "$2" = y ]; then terminal send-keys y; else type_in "$2"; fi
     shift 2
   done
   shows '^\$$'
