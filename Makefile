@@ -15,6 +15,11 @@ VERSION := v$(shell awk -F '"' '/^version = / { print $$2; exit }' Cargo.toml)
 # The user's kubectl, or else the one of the test bed; generated files are always made by the latter, whose release is pinned.
 PINNED_KUBECTL = $(CARGO) run --quiet --package testbed -- binaries | grep '/kubectl$$'
 KUBECTL ?= $(shell command -v kubectl || $(PINNED_KUBECTL))
+KREW_VERSION := v0.5.0
+KREW_ROOT := $(CACHE)/ipam-tools/krew-$(KREW_VERSION)
+# The platforms that `make release` builds the plugin for, by their targets, and where the release will be found.
+TARGETS ?= $(shell rustc -vV | awk '/^host:/ { print $$2 }')
+REPOSITORY ?= https://localhost/ipam
 # Replay of one seed, or a count of them, for `make simulate`.
 SEEDS ?= 20000
 
@@ -88,6 +93,26 @@ release-manifests: ## Write the files of a release for clusterctl into out/: IMG
 	KUBECTL="$(KUBECTL)" config/render.sh >out/ipam-components.yaml
 	cp config/release/metadata.yaml out/metadata.yaml
 
+.PHONY: release
+release: release-archives release-manifests krew-manifest ## Write the files of a release into out/: IMG=… REPOSITORY=https://… TARGETS="…"
+
+.PHONY: release-archives
+release-archives: ## Pack the plugin for TARGETS (this machine's by default) into out/, each with its sum
+	$(foreach target,$(TARGETS),config/release/pack.sh $(target) $(VERSION) out &&) true
+
+.PHONY: krew-manifest
+krew-manifest: ## Write out/krew.yaml for the archives in out/: REPOSITORY=https://…
+	config/release/krew.sh out $(VERSION) $(REPOSITORY) >out/krew.yaml.new
+	mv out/krew.yaml.new out/krew.yaml
+
+.PHONY: krew-check
+krew-check: $(KREW_ROOT)/krew ## Install the plugin of out/ with a real krew, and run it through kubectl
+	KUBECTL="$(KUBECTL)" config/release/krew_check.sh $(KREW_ROOT)/krew out $(VERSION)
+
+$(KREW_ROOT)/krew:
+	@echo "building krew $(KREW_VERSION) once, into $(KREW_ROOT)"
+	GOBIN=$(KREW_ROOT) go install sigs.k8s.io/krew/cmd/krew@$(KREW_VERSION)
+
 ##### Work on it
 
 .PHONY: test
@@ -129,6 +154,10 @@ bench-addr: ## Picking and giving back one address, by how many are held
 .PHONY: test-alerts
 test-alerts: ## Unit tests of the alert rules, with promtool: from PATH, or built once
 	@config/components/monitoring/test.sh
+
+.PHONY: pictures
+pictures: ## Draw docs/pictures anew from real runs; needs tmux
+	docs/pictures/make.sh
 
 .PHONY: generate
 generate: ## Write the generated files: the CRDs, the manifests in one file, and the reference of the command line

@@ -60,8 +60,9 @@ start_controller() {
   kubectl --kubeconfig "$kubeconfig" config set-credentials ipam-manager --token="$token" >/dev/null
   kubectl --kubeconfig "$kubeconfig" config set-context --current --user=ipam-manager >/dev/null
   chmod 600 "$kubeconfig"
+  # A leak can be looked at for ten minutes before the controller mends it.
   setsid "$bin/ipam-controller" --kubeconfig "$kubeconfig" --health-addr 0 --diagnostics-address 0 --webhook-port 0 \
-    >"$state/controller.log" 2>&1 </dev/null &
+    --orphan-grace 600 >"$state/controller.log" 2>&1 </dev/null &
   local pid=$!
   echo "$pid $(awk '{ print $22 }' "/proc/$pid/stat")" >"$state/controller.pid"
 }

@@ -12,9 +12,9 @@ mod values;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::controller::{Election, Endpoints, Listen, Options, Process, Terms, TlsPolicy};
 use clap::builder::ArgAction;
 use clap::{Parser, Subcommand};
-use ipam::controller::{Election, Endpoints, Listen, Options, Process, Terms, TlsPolicy};
 use kube::Client;
 
 use compat::Compat;
@@ -41,6 +41,7 @@ pub struct Args {
     log: Log,
     #[command(flatten)]
     compat: Compat,
+    /// What is done instead of serving.
     #[command(subcommand)]
     pub command: Option<Command>,
 }
@@ -143,10 +144,21 @@ impl Args {
         self.connection.report();
     }
 
+    /// Whether the controller would start with these flags, as far as they alone can tell.
+    pub fn check(&self) -> Result<(), Error> {
+        self.reach.tls()?;
+        self.leading.terms()?;
+        Ok(())
+    }
+
+    /// Whether several replicas take turns.
+    pub fn elects(&self) -> bool {
+        self.leading.leader_elect
+    }
+
     /// The controller as a process, with its ports bound.
     pub async fn process(&self) -> Result<Process, Error> {
-        let (tls, unknown) = TlsPolicy::new(&self.reach.tls_min_version, &self.reach.tls_cipher_suites)
-            .map_err(|(flag, cause)| Error::Flag { flag: flag.to_owned(), cause })?;
+        let (tls, unknown) = self.reach.tls()?;
         if !unknown.is_empty() {
             tracing::info!(suites = %unknown.join(","), "--tls-cipher-suites: these are too weak to be offered");
         }
@@ -198,14 +210,25 @@ impl Leading {
         if !self.leader_elect {
             return Ok(None);
         }
+        Ok(Some(Election::of_this_pod(self.terms()?)))
+    }
+
+    fn terms(&self) -> Result<Terms, Error> {
         let (lease, renew, retry) = (
             self.leader_elect_lease_duration,
             self.leader_elect_renew_deadline,
             self.leader_elect_retry_period,
         );
-        let terms = Terms::new(lease, renew, retry)
-            .map_err(|(term, cause)| Error::Flag { flag: format!("--leader-elect-{term}"), cause })?;
-        Ok(Some(Election::of_this_pod(terms)))
+        Terms::new(lease, renew, retry)
+            .map_err(|(term, cause)| Error::Flag { flag: format!("--leader-elect-{term}"), cause })
+    }
+}
+
+impl Reach {
+    /// The policy, and the cipher suites that are too weak to be a part of it.
+    fn tls(&self) -> Result<(TlsPolicy, Vec<String>), Error> {
+        TlsPolicy::new(&self.tls_min_version, &self.tls_cipher_suites)
+            .map_err(|(flag, cause)| Error::Flag { flag: flag.to_owned(), cause })
     }
 }
 
@@ -230,7 +253,7 @@ pub async fn stopped() {
 /// Writes one file a CRD.
 pub fn write_crds(into: &std::path::Path) -> Result<(), Error> {
     std::fs::create_dir_all(into)?;
-    for (name, yaml) in ipam::api::crd_files() {
+    for (name, yaml) in crate::api::crd_files() {
         std::fs::write(into.join(name), yaml)?;
     }
     Ok(())

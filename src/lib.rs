@@ -12,5 +12,6 @@ pub mod addr;
 pub mod admission;
 pub mod api;
 pub mod apply;
+pub mod args;
 pub mod controller;
 pub mod ledger;

@@ -1,11 +1,9 @@
 //! `ipam-controller`: hands out addresses from pools to claims.
 
-mod args;
-
 use std::process::ExitCode;
 
-use args::{Args, Command};
 use clap::Parser;
+use ipam::args::{self, Args, Command};
 
 fn main() -> ExitCode {
     let args = Args::parse();

@@ -79,6 +79,11 @@ impl Connection {
         self.cluster = None;
     }
 
+    /// The namespace that was given, which is never the context's.
+    pub fn given_namespace(&self) -> Option<&str> {
+        self.namespace.as_deref()
+    }
+
     /// A client by these flags; the API server is not asked yet.
     pub async fn open(&self) -> Result<Cluster, Error> {
         let mut config = self.config().await?;
@@ -170,7 +175,9 @@ pub fn not_installed(kind: ObjectKind) -> Error {
     let what = format!("{}.{} is not installed in this cluster", resource.plural, resource.group);
     let error = Error::new(Kind::Failed, what);
     if kind.group() == ipam::api::GROUP {
-        error.hint("`kubectl apply -k config/crd` installs the kinds of this project")
+        error.hint(
+            "`kubectl ipam install | kubectl apply --server-side -f -` installs the kinds of this project",
+        )
     } else {
         error.hint("it is a kind of Cluster API: `clusterctl init` installs it")
     }

@@ -85,8 +85,9 @@ async fn list(kinds: &[Kind]) -> Vec<String> {
 
 async fn of(cluster: &Cluster, kind: Kind) -> Vec<String> {
     let mut names = Vec::new();
-    let listed =
-        cluster.each(kind, &Scope::of(&cluster.namespace), |raw: Raw| names.push(raw.metadata.name)).await;
+    let listed = cluster
+        .each(kind, &Scope::of(&cluster.namespace), |raw: Raw| names.push(raw.metadata.name.owned()))
+        .await;
     if listed.is_ok() { names } else { Vec::new() }
 }
 

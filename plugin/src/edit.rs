@@ -92,7 +92,7 @@ impl Edit {
 fn falls_out(world: &World, live: Option<&IPPool>, pool: &IPPool) -> Vec<(IpAddr, String)> {
     let (before, after) =
         (live.map(|live| PoolRules::read(&live.spec).space()), PoolRules::read(&pool.spec).space());
-    let of = world.addresses_of(pool).filter_map(|address| Some((address.ip?, address.claim.clone())));
+    let of = world.addresses_of(pool).filter_map(|address| Some((address.ip?, address.claim.owned())));
     let leaves = |ip: IpAddr| {
         after.entry_of(ip).is_none() && before.as_ref().is_none_or(|before| before.entry_of(ip).is_some())
     };
@@ -160,7 +160,7 @@ fn served(world: &World, pool: &IPPool) -> Vec<String> {
         let Some(claim) = of_pool.get(&(next.family, next.name.as_str())) else { continue };
         if matches!(reasons.why(claim), Why::Servable { .. }) {
             reasons.serve(claim);
-            served.push(next.name);
+            served.push(next.name.owned());
         }
     }
     served

@@ -9,6 +9,7 @@ mod edit;
 mod error;
 mod follow;
 mod interrupt;
+mod manifests;
 mod map;
 mod output;
 mod plan;

@@ -11,12 +11,13 @@ use crate::output::{Written, line, plural};
 use crate::ui::{Ui, missing};
 
 /// What is going to be written, step by step.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Plan {
     steps: Vec<Step>,
 }
 
 /// One write.
+#[derive(Clone)]
 pub struct Step {
     sign: char,
     what: String,
@@ -89,7 +90,7 @@ impl Consent {
             return Ok(());
         }
         let Some(person) = ui.person() else { return Err(missing(&["--yes"])) };
-        plan.lines().iter().for_each(|line| eprintln!("{line}"));
+        plan.summary().iter().for_each(|line| eprintln!("{line}"));
         if person.confirm("Go on?", false)? {
             person.note(["--yes"]);
             return Ok(());
@@ -140,8 +141,9 @@ impl Step {
             Change::Patch { subresource: Some(part), .. } => format!("/{part}"),
             _ => String::new(),
         };
-        let resource = format!("{}.{}{part}", resource.plural, resource.group);
-        Asked { verb, resource, namespace: Some(namespace.clone()) }
+        let name = [resource.plural, resource.group].join(".");
+        let resource = format!("{}{part}", name.trim_end_matches('.'));
+        Asked { verb, resource, namespace: Some(namespace.clone()).filter(|namespace| !namespace.is_empty()) }
     }
 
     /// What the reply means for the person who waits for it.
@@ -157,7 +159,7 @@ impl Step {
                 Ok(Done::Overtaken)
             }
             Reply::NotFound => Err(failed("there is no such object, or its kind is not installed".into())
-                .hint("`kubectl get ippools,ipclaims` shows what there is; `kubectl apply -k config/crd` installs the kinds")),
+                .hint("`kubectl get ippools,ipclaims` shows what there is; `kubectl ipam install | kubectl apply --server-side -f -` installs the kinds")),
             Reply::AlreadyExists => Err(failed("it exists already".into())),
             Reply::Refused { code: 403, message } => Err(failed(message).hint(self.asked().permission())),
             Reply::GuardFailed { message } | Reply::Refused { message, .. } | Reply::NotNow { message, .. } => {
@@ -171,6 +173,16 @@ impl Step {
 }
 
 impl Plan {
+    /// One plan of several, one after the other.
+    pub fn of(plans: &[Self]) -> Self {
+        Self { steps: plans.iter().flat_map(|plan| plan.steps.iter().cloned()).collect() }
+    }
+
+    /// Whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.steps.is_empty()
+    }
+
     /// Adds a step: `sign` is `+`, `~` or `-`, `object` its kind and name, `done` a participle.
     pub fn step(&mut self, sign: char, object: &str, done: &str, change: Change) {
         self.steps.push(Step::new(sign, object, done, change));
@@ -184,6 +196,18 @@ impl Plan {
     /// The steps as they are shown.
     pub fn lines(&self) -> Vec<String> {
         self.steps.iter().map(Step::line).collect()
+    }
+
+    /// As much of it as a screen holds.
+    fn summary(&self) -> Vec<String> {
+        const SHOWN: usize = 40;
+        let mut lines = self.lines();
+        let more = lines.len().saturating_sub(SHOWN);
+        lines.truncate(SHOWN);
+        if more > 0 {
+            lines.push(format!("… and {} more; --dry-run shows all", plural(more, "write")));
+        }
+        lines
     }
 
     /// Shows the plan or carries it out, and says on stdout what was done. None if nothing was meant to be kept, else

@@ -132,6 +132,31 @@ impl Waiting {
         found.ok_or_else(|| Error::new(Kind::Failed, format!("cannot see whether {what}")))
     }
 
+    /// Looks again and again until nothing is in the way any more. What is, is told on stderr when it changes.
+    pub async fn until_free(
+        &self,
+        ui: &Ui,
+        what: &str,
+        look: impl AsyncFn() -> Result<Option<String>, Error>,
+    ) -> Result<(), Error> {
+        const PAUSE: Duration = Duration::from_millis(500);
+        let start = tokio::time::Instant::now();
+        let mut said = None;
+        while let Some(why) = look().await? {
+            if !self.timeout.is_zero() && start.elapsed() >= self.timeout {
+                return Err(Error::new(Kind::TimedOut, format!("not within {:?}: {what}", self.timeout))
+                    .caused_by(why)
+                    .hint("what was done stays; the same command goes on from there"));
+            }
+            if said.as_ref() != Some(&why) {
+                ui.say(&format!("waiting until {what}: {why}"));
+                said = Some(why);
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+        Ok(())
+    }
+
     fn timed_out(&self, awaited: &Awaited<'_>, pending: &BTreeMap<String, Option<String>>) -> Error {
         const SHOWN: usize = 5;
         let silent = || "the controller has said nothing about it".to_owned();

@@ -123,3 +123,42 @@ fn whoever_reads_may_stop_at_any_line() {
     let output = child.wait_with_output().unwrap();
     assert_eq!((output.status.code(), String::from_utf8(output.stderr).unwrap().as_str()), (Some(0), ""));
 }
+
+#[test]
+fn install_needs_no_cluster_and_says_what_to_do_next() {
+    let (code, stdout, stderr) =
+        run(&["install", "-n", "team-net", "--image", "example.org/ipam:v1", "--replicas", "3"]);
+    assert_eq!(code, 0, "{stderr}");
+    assert!(stdout.starts_with("apiVersion: v1\nkind: Namespace\n"), "{stdout}");
+    assert!(stdout.contains("image: example.org/ipam:v1\n") && stdout.contains("replicas: 3\n"), "{stdout}");
+    assert_eq!(
+        stderr,
+        "next: `kubectl -n team-net rollout status deployment ipam-controller-manager`, then `kubectl ipam create-pool`\n"
+    );
+    let (code, names, stderr) = run(&["install", "-o", "name", "--image", "example.org/ipam:v1"]);
+    assert_eq!((code, stderr.as_str()), (0, ""));
+    assert!(names.contains("\ndeployment.apps/ipam-controller-manager\n"), "{names}");
+    assert!(names.starts_with("namespace/metal3-ipam-system\n"), "{names}");
+}
+
+#[test]
+fn install_refuses_what_the_controller_would_not_start_with() {
+    for (arguments, told) in [
+        (
+            &["--set", "leader-elct=true"][..],
+            "error: the controller has no flag `leader-elct`\nhint: did you mean",
+        ),
+        (
+            &["--set", "logging-format=xml"],
+            "error: the controller would not start with these flags\n  because: ",
+        ),
+        (&["--set", "webhook-port=1"], "error: `webhook-port` cannot be set alone\n"),
+        (&["--replicas", "2", "--set", "leader-elect=false"], "error: 2 replicas would all write\n"),
+        (&["--image", ""], "error: --image `` is no image\n"),
+        (&["-n", "Team"], "error: `Team` is no name of a namespace\n"),
+    ] {
+        let (code, stdout, stderr) = run(&[&["install"], arguments].concat());
+        assert_eq!((code, stdout.as_str()), (2, ""), "{arguments:?}: {stderr}");
+        assert!(stderr.starts_with(told), "{stderr}");
+    }
+}

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use ipam::apply::Rate;
-use ipam::controller::current_leader;
+use crate::apply::Rate;
+use crate::controller::current_leader;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 

@@ -1,6 +1,6 @@
 //! Why the controller does not start, or ends.
 
-use ipam::controller::ProcessError;
+use crate::controller::ProcessError;
 
 /// Why the controller does not start, or ends.
 #[derive(Debug, thiserror::Error)]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ipam::controller::Listen;
+use crate::controller::Listen;
 
 /// A switch.
 pub fn flag(text: &str) -> Result<bool, String> {

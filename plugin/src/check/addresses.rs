@@ -8,7 +8,7 @@ use ipam::api::{IPPool, Kind, PoolRules};
 
 use super::{Mend, Object, PATIENCE, Scene, Severity};
 use crate::output::ago;
-use crate::world::{Address, Claim, key};
+use crate::world::{Address, Claim, Word, key};
 
 pub(super) fn check(scene: &mut Scene) {
     duplicates(scene);
@@ -169,7 +169,7 @@ fn place(scene: &mut Scene, address: &Address, pool: &IPPool, space: &Space) {
         };
         let message = format!(
             "it says {}, and the pool {named} says {} for {ip}",
-            shown(address.prefix, address.gateway.clone()),
+            shown(address.prefix, address.gateway.as_ref().map(Word::owned)),
             shown(entry.prefix.map(i64::from), entry.gateway.map(|ip| ip.to_string())),
         );
         let command = format!("kubectl ipam release {} -n {namespace}", address.claim);

@@ -67,7 +67,7 @@ fn kind_name<S: serde::Serializer>(kind: &Kind, serializer: S) -> Result<S::Ok, 
 impl Object {
     /// The object of these metadata.
     pub fn of(kind: Kind, meta: &Meta) -> Self {
-        Self { kind, namespace: meta.namespace.clone(), name: meta.name.clone(), uid: meta.uid.clone() }
+        Self { kind, namespace: meta.namespace.owned(), name: meta.name.owned(), uid: meta.uid.owned() }
     }
 
     /// `kind.group/name`.
@@ -175,8 +175,7 @@ pub fn check(world: &World, now: Timestamp) -> Vec<Finding> {
 /// Takes the mends away from what is paused: nothing is to be allocated or released there, and in the middle of a move
 /// of a Cluster, addresses without claims are no leak.
 fn withhold(world: &World, findings: &mut [Finding]) {
-    let paused: BTreeSet<(String, String)> =
-        world.pools.iter().filter(|pool| is_paused(world, pool)).map(key).collect();
+    let paused: BTreeSet<Key> = world.pools.iter().filter(|pool| is_paused(world, pool)).map(key).collect();
     if paused.is_empty() {
         return;
     }
@@ -201,7 +200,7 @@ fn is_paused(world: &World, pool: &IPPool) -> bool {
         || pool_state(pool).0 == "Paused"
 }
 
-fn pool_of(world: &World, object: &Object) -> Option<(String, String)> {
+fn pool_of(world: &World, object: &Object) -> Option<Key> {
     let claim =
         || world.claims.iter().find(|claim| claim.meta.uid == object.uid).map(|claim| claim.pool.clone());
     let address = || {
@@ -211,8 +210,9 @@ fn pool_of(world: &World, object: &Object) -> Option<(String, String)> {
             .find(|address| address.meta.uid == object.uid)
             .map(|address| address.pool.clone())
     };
-    let pool = if object.kind == Kind::Pool { Some(object.name.clone()) } else { address().or_else(claim) };
-    Some((object.namespace.clone(), pool?))
+    let pool =
+        if object.kind == Kind::Pool { Some(object.name.as_str().into()) } else { address().or_else(claim) };
+    Some((object.namespace.as_str().into(), pool?))
 }
 
 /// The findings of a look that a later look still has: what was just under way is none.

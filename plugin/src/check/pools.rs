@@ -9,7 +9,7 @@ use kube::ResourceExt;
 
 use super::{Action, Mend, Object, PATIENCE, Scene, Severity};
 use crate::output::{ago, plural};
-use crate::world::Meta;
+use crate::world::{Meta, Word};
 
 pub(super) fn check(scene: &mut Scene) {
     let world = scene.world;
@@ -35,7 +35,7 @@ fn object(pool: &IPPool) -> Object {
 /// As much of its metadata as the mends go by.
 fn meta(pool: &IPPool) -> Meta {
     Meta {
-        finalizers: pool.finalizers().to_vec(),
+        finalizers: pool.finalizers().iter().map(|finalizer| finalizer.as_str().into()).collect(),
         deletion_timestamp: pool.metadata.deletion_timestamp.clone(),
         ..Meta::default()
     }
@@ -85,7 +85,7 @@ fn reservations(scene: &mut Scene, pool: &IPPool, rules: &PoolRules) {
         return;
     }
     let of = scene.addresses_of(pool).iter();
-    let holders: BTreeMap<IpAddr, String> =
+    let holders: BTreeMap<IpAddr, Word> =
         of.filter_map(|address| Some((address.ip?, address.claim.clone()))).collect();
     for (name, ip) in &rules.pre_allocations {
         if let Some(holder) = holders.get(ip).filter(|holder| **holder != **name) {
@@ -112,26 +112,26 @@ fn indexes(scene: &mut Scene, pool: &IPPool) {
         .filter(|mend| matches!(mend.action, Action::Delete { .. }))
         .map(|mend| mend.object.uid.as_str())
         .collect();
-    let mut held: BTreeMap<String, Vec<IpAddr>> = BTreeMap::new();
+    let mut held: BTreeMap<&str, Vec<IpAddr>> = BTreeMap::new();
     let mut wanted: BTreeMap<String, (Family, String)> = BTreeMap::new();
     for address in scene.addresses_of(pool) {
         let Some(ip) = address.ip else { continue };
-        held.entry(address.claim.clone()).or_default().push(ip);
+        held.entry(address.claim.as_str()).or_default().push(ip);
         if deleted.contains(address.meta.uid.as_str()) {
             continue;
         }
-        let entry = wanted.entry(address.claim.clone());
+        let entry = wanted.entry(address.claim.owned());
         let entry = entry.or_insert_with(|| (address.family, ip.to_string()));
         if address.family < entry.0 {
             *entry = (address.family, ip.to_string());
         }
     }
     let is_held = |(claim, ip): (&String, &String)| {
-        held.get(claim).is_some_and(|ips| parse_ip(ip).is_ok_and(|ip| ips.contains(&ip)))
+        held.get(claim.as_str()).is_some_and(|ips| parse_ip(ip).is_ok_and(|ip| ips.contains(&ip)))
     };
     let wrong = status.indexes.iter().filter(|entry| !is_held(*entry)).count();
     let missing =
-        if truncated { 0 } else { held.keys().filter(|claim| !status.indexes.contains_key(*claim)).count() };
+        if truncated { 0 } else { held.keys().filter(|claim| !status.indexes.contains_key(**claim)).count() };
     if wrong + missing == 0 {
         return;
     }

@@ -2,6 +2,7 @@
 
 use clap::Args;
 use ipam::api::{Family, Kind};
+use jiff::Timestamp;
 use serde::Serialize;
 
 use super::{Reading, machines, now};
@@ -9,7 +10,7 @@ use crate::Globals;
 use crate::cluster::Cluster;
 use crate::error::Error;
 use crate::follow::follow;
-use crate::output::{Answer, Cell, Output, Table, age, named, or_none};
+use crate::output::{Cell, Output, Table, age, named, or_none};
 use crate::ui::Ui;
 use crate::world::{Address, Claim, Joined, Machines, World};
 
@@ -34,19 +35,23 @@ pub struct Addresses {
 /// One address, with all that belongs to it.
 #[derive(Serialize, Debug)]
 #[serde(rename_all = "camelCase")]
-struct Row {
-    namespace: String,
-    name: String,
+struct Row<'a> {
+    namespace: &'a str,
+    name: &'a str,
     kind: &'static str,
     api_group: &'static str,
     address: String,
     prefix: Option<i64>,
-    gateway: Option<String>,
-    pool: String,
-    claim: String,
+    gateway: Option<&'a str>,
+    pool: &'a str,
+    claim: &'a str,
+    #[serde(skip)]
+    claim_kind: &'static str,
     owner: Option<String>,
     machine: Option<String>,
     created: Option<String>,
+    #[serde(skip)]
+    since: Option<Timestamp>,
     state: &'static str,
 }
 
@@ -63,12 +68,10 @@ impl Addresses {
             return Ok(());
         }
         let joined = Joined::new(&world);
-        let rows: Vec<Row> =
-            found.iter().map(|address| row(address, joined.claim_of(address), &machines)).collect();
-        let mut table = self.table();
-        found.iter().zip(&rows).for_each(|(address, row)| table.row(self.cells(address, row)));
-        let names = found.iter().map(|address| named(address.kind(), &address.meta.name)).collect();
-        self.output.print(&Answer::new("AddressList", &rows, table, names)?)
+        let rows = found.iter().map(|address| row(address, joined.claim_of(address), &machines));
+        let names = found.iter().map(|address| named(address.kind(), &address.meta.name));
+        let now = now();
+        self.output.print_rows("AddressList", &self.table(), rows, |row| self.cells(&row, now), names)
     }
 
     /// Reads the world; the selector is of addresses.
@@ -105,7 +108,7 @@ impl Addresses {
             let joined = Joined::new(&world);
             let cells = |address: &&Address| {
                 let row = row(address, joined.claim_of(address), &machines);
-                (address.meta.uid.clone(), self.cells(address, &row))
+                (address.meta.uid.owned(), self.cells(&row, now()))
             };
             Ok(self.found(&world).iter().map(cells).collect())
         };
@@ -118,40 +121,41 @@ impl Addresses {
         Table::new(&header).wide(&["NAME", "MACHINE"])
     }
 
-    fn cells(&self, address: &Address, row: &Row) -> Vec<Cell> {
-        let created = address.meta.creation_timestamp.as_ref().map(|time| time.0);
+    fn cells(&self, row: &Row, now: Timestamp) -> Vec<Cell> {
         let cells: [Cell; 11] = [
             row.address.as_str().into(),
             or_none(row.prefix).into(),
             or_none(row.gateway.as_ref()).into(),
-            row.pool.as_str().into(),
-            row.claim.as_str().into(),
-            Kind::Claim(address.family).name().into(),
+            row.pool.into(),
+            row.claim.into(),
+            row.claim_kind.into(),
             or_none(row.owner.as_ref()).into(),
-            age(created, now()).into(),
+            age(row.since, now).into(),
             Cell::state(row.state),
-            row.name.as_str().into(),
+            row.name.into(),
             or_none(row.machine.as_ref()).into(),
         ];
-        self.reading.namespace_cell(&row.namespace).into_iter().chain(cells).collect()
+        self.reading.namespace_cell(row.namespace).into_iter().chain(cells).collect()
     }
 }
 
-fn row(address: &Address, claim: Option<&Claim>, machines: &Machines) -> Row {
-    let created = address.meta.creation_timestamp.as_ref().map(|time| time.0.to_string());
+fn row<'a>(address: &'a Address, claim: Option<&Claim>, machines: &Machines) -> Row<'a> {
+    let since = address.meta.creation_timestamp.as_ref().map(|time| time.0);
     Row {
-        namespace: address.meta.namespace.clone(),
-        name: address.meta.name.clone(),
+        namespace: &address.meta.namespace,
+        name: &address.meta.name,
         kind: address.kind().name(),
         api_group: address.kind().group(),
         address: address.shown(),
         prefix: address.prefix,
-        gateway: address.gateway.clone(),
-        pool: address.pool.clone(),
-        claim: address.claim.clone(),
+        gateway: address.gateway.as_deref(),
+        pool: &address.pool,
+        claim: &address.claim,
+        claim_kind: Kind::Claim(address.family).name(),
         owner: claim.and_then(Claim::owner),
         machine: claim.and_then(|claim| machines.of(claim)).map(|machine| machine.shown()),
-        created,
+        created: since.map(|since| since.to_string()),
+        since,
         state: state(address, claim),
     }
 }
@@ -163,7 +167,7 @@ fn state(address: &Address, claim: Option<&Claim>) -> &'static str {
         None if !address.made() => "ByHand",
         None => "Leaked",
         Some(claim) if claim.meta.deleting() => "Releasing",
-        Some(claim) if claim.address.as_deref() == Some(address.meta.name.as_str()) => "Bound",
+        Some(claim) if claim.address.as_deref() == Some(&*address.meta.name) => "Bound",
         Some(_) => "Taken",
     }
 }

@@ -193,7 +193,7 @@ async fn addresses(
     let mut found = HashMap::new();
     if bound.len() > FEW {
         let scope = Scope::of(&cluster.namespace);
-        let add = |address: Address| drop(found.insert(address.meta.name.clone(), address));
+        let add = |address: Address| drop(found.insert(address.meta.name.owned(), address));
         cluster.addresses(family, &scope, add).await?;
         return Ok(found);
     }

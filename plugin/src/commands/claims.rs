@@ -2,6 +2,7 @@
 
 use clap::Args;
 use ipam::api::{Family, Kind};
+use jiff::Timestamp;
 use serde::Serialize;
 
 use super::{Reading, machines, now};
@@ -9,7 +10,7 @@ use crate::Globals;
 use crate::cluster::Cluster;
 use crate::error::Error;
 use crate::follow::follow;
-use crate::output::{Answer, Cell, Output, Table, age, named, or_none};
+use crate::output::{Cell, Output, Table, age, named, or_none};
 use crate::ui::Ui;
 use crate::world::{Address, Claim, Joined, Machines, World};
 
@@ -36,19 +37,21 @@ pub struct Claims {
 /// One claim, with all that belongs to it.
 #[derive(Serialize, Debug)]
 #[serde(rename_all = "camelCase")]
-struct Row {
-    namespace: String,
-    name: String,
+struct Row<'a> {
+    namespace: &'a str,
+    name: &'a str,
     kind: &'static str,
-    pool: String,
+    pool: &'a str,
     address: Option<String>,
     prefix: Option<i64>,
-    gateway: Option<String>,
+    gateway: Option<&'a str>,
     owner: Option<String>,
     machine: Option<String>,
     created: Option<String>,
+    #[serde(skip)]
+    since: Option<Timestamp>,
     state: String,
-    message: Option<String>,
+    message: Option<&'a str>,
 }
 
 impl Claims {
@@ -64,12 +67,10 @@ impl Claims {
             ui.say(&format!("no claims in {}", self.reading.place(&cluster)));
             return Ok(());
         }
-        let rows: Vec<Row> =
-            found.iter().map(|claim| row(claim, joined.address_of(claim), &machines)).collect();
-        let mut table = self.table();
-        found.iter().zip(&rows).for_each(|(claim, row)| table.row(self.cells(claim, row)));
-        let names = found.iter().map(|claim| named(claim.kind(), &claim.meta.name)).collect();
-        self.output.print(&Answer::new("ClaimList", &rows, table, names)?)
+        let rows = found.iter().map(|claim| row(claim, joined.address_of(claim), &machines));
+        let names = found.iter().map(|claim| named(claim.kind(), &claim.meta.name));
+        let now = now();
+        self.output.print_rows("ClaimList", &self.table(), rows, |row| self.cells(&row, now), names)
     }
 
     /// Reads the world; the selector is of claims.
@@ -108,7 +109,7 @@ impl Claims {
             let joined = Joined::new(&world);
             let cells = |claim: &&Claim| {
                 let row = row(claim, joined.address_of(claim), &machines);
-                (claim.meta.uid.clone(), self.cells(claim, &row))
+                (claim.meta.uid.owned(), self.cells(&row, now()))
             };
             Ok(self.found(&world, &joined).iter().map(cells).collect())
         };
@@ -121,39 +122,39 @@ impl Claims {
         Table::new(&header).wide(&["PREFIX", "GATEWAY", "MACHINE"])
     }
 
-    fn cells(&self, claim: &Claim, row: &Row) -> Vec<Cell> {
-        let created = claim.meta.creation_timestamp.as_ref().map(|time| time.0);
+    fn cells(&self, row: &Row, now: Timestamp) -> Vec<Cell> {
         let cells: [Cell; 11] = [
-            row.name.as_str().into(),
+            row.name.into(),
             row.kind.into(),
-            row.pool.as_str().into(),
+            row.pool.into(),
             or_none(row.address.as_ref()).into(),
             or_none(row.owner.as_ref()).into(),
-            age(created, now()).into(),
+            age(row.since, now).into(),
             Cell::state(&row.state),
-            row.message.clone().unwrap_or_default().into(),
+            row.message.unwrap_or_default().into(),
             or_none(row.prefix).into(),
             or_none(row.gateway.as_ref()).into(),
             or_none(row.machine.as_ref()).into(),
         ];
-        self.reading.namespace_cell(&row.namespace).into_iter().chain(cells).collect()
+        self.reading.namespace_cell(row.namespace).into_iter().chain(cells).collect()
     }
 }
 
-fn row(claim: &Claim, address: Option<&Address>, machines: &Machines) -> Row {
-    let created = claim.meta.creation_timestamp.as_ref().map(|time| time.0.to_string());
+fn row<'a>(claim: &'a Claim, address: Option<&'a Address>, machines: &Machines) -> Row<'a> {
+    let since = claim.meta.creation_timestamp.as_ref().map(|time| time.0);
     Row {
-        namespace: claim.meta.namespace.clone(),
-        name: claim.meta.name.clone(),
+        namespace: &claim.meta.namespace,
+        name: &claim.meta.name,
         kind: claim.kind().name(),
-        pool: claim.pool.clone(),
+        pool: &claim.pool,
         address: address.map(Address::shown),
         prefix: address.and_then(|address| address.prefix),
-        gateway: address.and_then(|address| address.gateway.clone()),
+        gateway: address.and_then(|address| address.gateway.as_deref()),
         owner: claim.owner(),
         machine: machines.of(claim).map(|machine| machine.shown()),
-        created,
+        created: since.map(|since| since.to_string()),
+        since,
         state: claim.state(),
-        message: claim.why().filter(|_| claim.bound().is_none()).map(str::to_owned),
+        message: claim.why().filter(|_| claim.bound().is_none()),
     }
 }

@@ -208,8 +208,8 @@ impl CreatePool {
                 return Look::NotYet(None);
             };
             match ready.reason.as_str() {
-                "Available" | "Exhausted" | "WaitingForCluster" => Look::Done(ready.message),
-                _ => Look::NotYet(Some(ready.message)),
+                "Available" | "Exhausted" | "WaitingForCluster" => Look::Done(ready.message.owned()),
+                _ => Look::NotYet(Some(ready.message.owned())),
             }
         };
         let message = self.waiting.until(cluster, ObjectKind::Pool, name, &what, ui, look).await?;
@@ -231,7 +231,7 @@ fn agree(ui: &Ui, plan: &Plan) -> Result<(), Error> {
 /// Asks for the Cluster: one of those that there are, or by name where they cannot be seen.
 async fn ask_for_cluster(person: &Person<'_>, cluster: &Cluster) -> Result<Option<String>, Error> {
     let mut names = Vec::new();
-    let add = |raw: Raw| names.push(raw.metadata.name);
+    let add = |raw: Raw| names.push(raw.metadata.name.owned());
     let seen = cluster.each(ObjectKind::Cluster, &Scope::of(&cluster.namespace), add).await;
     if seen.is_err() || names.is_empty() {
         let name = person.ask("Cluster of the pool (empty for none)", Some(""), |_| Ok(()))?;

@@ -9,7 +9,7 @@ use super::{release, target};
 use crate::Globals;
 use crate::cluster::Cluster;
 use crate::error::{Error, Kind};
-use crate::output::{line, named};
+use crate::output::{line, named, some_of};
 use crate::plan::{Consent, Plan, Writing};
 use crate::ui::{Ui, missing};
 use crate::wait::{Awaited, Look, Waiting};
@@ -69,9 +69,8 @@ impl DeletePool {
     async fn follow(&self, ui: &Ui, cluster: &Cluster, pools: &[&IPPool]) -> Result<(), Error> {
         let names: Vec<String> = pools.iter().map(|pool| pool.name_any()).collect();
         let look = |_: &str, now: Option<&Raw>| {
-            let same = |raw: &&Raw| {
-                pools.iter().any(|pool| pool.uid().as_deref() == Some(raw.metadata.uid.as_str()))
-            };
+            let same =
+                |raw: &&Raw| pools.iter().any(|pool| pool.uid().as_deref() == Some(&*raw.metadata.uid));
             match now.filter(same) {
                 None => Look::Done(()),
                 Some(raw) => Look::NotYet(Some(format!("held by {}", raw.metadata.finalizers.join(", ")))),
@@ -113,19 +112,13 @@ async fn deletion(plan: &mut Plan, cluster: &Cluster, pool: &IPPool) -> Result<(
 
 /// Refuses where something is left of a pool, and says what.
 fn unused(world: &World, pool: &IPPool) -> Result<(), Error> {
-    const SHOWN: usize = 10;
     let claims = world.claims_of(pool).map(|claim| format!("claim {}", claim.meta.name));
     let addresses = world.addresses_of(pool).map(|address| format!("address {}", address.text));
     let users: Vec<String> = claims.chain(addresses).collect();
     if users.is_empty() {
         return Ok(());
     }
-    let more = users.len().saturating_sub(SHOWN);
-    let mut shown = users[..users.len().min(SHOWN)].join(", ");
-    if more > 0 {
-        shown = format!("{shown}, and {more} more");
-    }
     Err(Error::new(Kind::Failed, format!("pool {} is in use", pool.name_any()))
-        .caused_by(shown)
+        .caused_by(some_of(&users))
         .hint("--release-claims deletes the claims first; their machines lose the addresses"))
 }

@@ -89,7 +89,7 @@ impl Explain {
             (Some(name), _) => name.clone(),
             (None, Some(person)) => {
                 let waiting = world.claims.iter().filter(|claim| claim.bound().is_none());
-                let names: Vec<String> = waiting.map(|claim| claim.meta.name.clone()).collect();
+                let names: Vec<String> = waiting.map(|claim| claim.meta.name.owned()).collect();
                 if names.is_empty() {
                     return Err(Error::new(Kind::Failed, "no claim waits here")
                         .hint("`kubectl ipam claims -A` lists all claims"));
@@ -108,7 +108,7 @@ impl Explain {
         let mut found: Vec<&Claim> = world.claims.iter().filter(is).collect();
         found.sort_by_key(|claim| claim.bound().is_some());
         found.first().copied().ok_or_else(|| {
-            let names: Vec<&str> = world.claims.iter().map(|claim| claim.meta.name.as_str()).collect();
+            let names: Vec<&str> = world.claims.iter().map(|claim| &*claim.meta.name).collect();
             no_such("claim", &name, &cluster.namespace, &names, "`kubectl ipam claims -A` lists all claims")
         })
     }

@@ -7,12 +7,10 @@ use ipam::addr::{Range, Space};
 use ipam::api::{Kind as ObjectKind, PoolRules};
 use serde::Serialize;
 
-use super::delete_pool::chosen;
+use super::target::one_pool;
 use crate::Globals;
 use crate::error::{Error, Kind};
 use crate::output::{Answer, Output, Table, count};
-use crate::ui::missing;
-use crate::world::{Scope, World};
 
 /// Show free addresses of a pool; nothing is changed or reserved
 ///
@@ -39,13 +37,7 @@ struct Row {
 
 impl Free {
     pub async fn run(&self, globals: &Globals) -> Result<(), Error> {
-        let ui = &globals.ui;
-        if self.pool.is_none() && ui.person().is_none() {
-            return Err(missing(&["POOL"]));
-        }
-        let cluster = globals.connection.open().await?;
-        let name = chosen(self.pool.as_slice(), ui, &cluster).await?.pop().unwrap_or_default();
-        let mut world = World::read(&cluster, &Scope::of(&cluster.namespace)).await;
+        let (cluster, mut world, name) = one_pool(globals, self.pool.as_deref()).await?;
         // What is not seen would be taken for free.
         let kinds: Vec<ObjectKind> = world.unseen.keys().copied().collect();
         world.require(&kinds)?;

@@ -4,13 +4,11 @@ use clap::Args;
 use ipam::api::{Kind as ObjectKind, PoolRules};
 use serde_json::json;
 
-use super::delete_pool::chosen;
+use super::target::one_pool;
 use crate::Globals;
 use crate::error::Error;
 use crate::map::{entries, picture};
 use crate::output::{API_VERSION, Output, named};
-use crate::ui::missing;
-use crate::world::{Scope, World};
 
 /// Draw where the used, reserved, excluded and free addresses of a pool lie
 ///
@@ -26,15 +24,9 @@ pub struct Map {
 
 impl Map {
     pub async fn run(&self, globals: &Globals) -> Result<(), Error> {
-        let ui = &globals.ui;
-        if self.pool.is_none() && ui.person().is_none() {
-            return Err(missing(&["POOL"]));
-        }
-        let cluster = globals.connection.open().await?;
-        let name = chosen(self.pool.as_slice(), ui, &cluster).await?.pop().unwrap_or_default();
-        let mut world = World::read(&cluster, &Scope::of(&cluster.namespace)).await;
+        let (cluster, mut world, name) = one_pool(globals, self.pool.as_deref()).await?;
         world.require(&[ObjectKind::Pool])?;
-        world.blind_spots().iter().for_each(|line| ui.say(line));
+        world.blind_spots().iter().for_each(|line| globals.ui.say(line));
         let pool = world.pool_named(&cluster.namespace, &name)?;
         let entries = entries(&PoolRules::read(&pool.spec), &world.tallies().of(pool));
         let data = json!({

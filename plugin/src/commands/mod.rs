@@ -9,6 +9,7 @@ mod create_pool;
 mod delete_pool;
 mod explain;
 mod free;
+mod install;
 mod map;
 mod pause;
 mod plan;
@@ -18,6 +19,7 @@ mod release;
 mod repair;
 mod status;
 mod target;
+mod uninstall;
 mod version;
 mod whois;
 
@@ -106,6 +108,8 @@ pub enum Command {
     Check(check::Check),
     Repair(repair::Repair),
     Plan(plan::Plan),
+    Install(install::Install),
+    Uninstall(uninstall::Uninstall),
     Completion(completion::Completion),
     Version(version::Version),
 }
@@ -136,6 +140,8 @@ impl Command {
             Self::Check(command) => command.run(globals).await,
             Self::Repair(command) => command.run(globals).await,
             Self::Plan(command) => command.run(globals).await,
+            Self::Install(command) => command.run(globals).await,
+            Self::Uninstall(command) => command.run(globals).await,
             Self::Completion(command) => command.run(globals).await,
             Self::Version(command) => command.run(globals).await,
         }

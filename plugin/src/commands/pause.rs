@@ -99,9 +99,9 @@ impl Resume {
                         let of = waiting_claims(&before, &cluster.namespace, &turned.meta.name);
                         let of =
                             of.into_iter().filter(|claim| claim.family == family && !claim.meta.paused());
-                        names.extend(of.map(|claim| claim.meta.name.clone()));
+                        names.extend(of.map(|claim| claim.meta.name.owned()));
                     }
-                    kind if kind == ObjectKind::Claim(family) => names.push(turned.meta.name.clone()),
+                    kind if kind == ObjectKind::Claim(family) => names.push(turned.meta.name.owned()),
                     _ => {}
                 }
             }
@@ -125,7 +125,7 @@ impl Resume {
             match (&claim.ready, claim.bound()) {
                 (_, Some(_)) => Look::Done(None),
                 (Some(ready), None) if !ready.is && ready.reason != "PoolNotReady" => {
-                    Look::Done(Some(ready.message.clone()))
+                    Look::Done(Some(ready.message.owned()))
                 }
                 _ => Look::NotYet(claim.why().map(str::to_owned)),
             }

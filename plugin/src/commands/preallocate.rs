@@ -193,7 +193,7 @@ fn check(world: &World, pool: &IPPool, after: &BTreeMap<String, String>) -> Resu
 /// The claims that hold addresses of a pool, by address.
 fn holders(world: &World, pool: &IPPool) -> BTreeMap<IpAddr, String> {
     let named = world.addresses_of(pool).filter(|address| !address.claim.is_empty());
-    named.filter_map(|address| Some((address.ip?, address.claim.clone()))).collect()
+    named.filter_map(|address| Some((address.ip?, address.claim.owned()))).collect()
 }
 
 /// The patch from the reservations that are there; it counts only if they are still the same.

@@ -69,7 +69,7 @@ impl Release {
 pub async fn delete_claims(plan: &mut Plan, cluster: &Cluster, claims: &[Claim]) -> Result<(), Error> {
     for claim in claims {
         let target = cluster.target(claim.kind(), &claim.meta.namespace, &claim.meta.name).await?;
-        let change = Change::Delete { target, uid: Some(claim.meta.uid.clone()), version: None };
+        let change = Change::Delete { target, uid: Some(claim.meta.uid.owned()), version: None };
         plan.step('-', &claim_name(claim), "deletion asked for", change);
     }
     Ok(())
@@ -85,7 +85,7 @@ pub async fn follow(
 ) -> Result<(), Error> {
     for family in [Family::Metal3, Family::Capi] {
         let of: Vec<&Claim> = claims.iter().filter(|claim| claim.family == family).collect();
-        let names: Vec<String> = of.iter().map(|claim| claim.meta.name.clone()).collect();
+        let names: Vec<String> = of.iter().map(|claim| claim.meta.name.owned()).collect();
         let awaited = Awaited {
             kind: ObjectKind::Claim(family),
             names: &names,

@@ -53,7 +53,7 @@ impl Repair {
 }
 
 /// The mends as a plan.
-async fn plan(cluster: &Cluster, mends: &[Mend]) -> Result<Plan, Error> {
+pub async fn plan(cluster: &Cluster, mends: &[Mend]) -> Result<Plan, Error> {
     let mut plan = Plan::default();
     for mend in mends {
         let object = &mend.object;

@@ -4,10 +4,13 @@ use clap::ValueEnum;
 use ipam::api::{Family, Kind};
 use serde::de::DeserializeOwned;
 
+use super::delete_pool::chosen;
+use crate::Globals;
 use crate::cluster::Cluster;
 use crate::error::{Error, Kind as Failure};
 use crate::output::named;
-use crate::world::{Claim, Raw, Scope, no_such};
+use crate::ui::missing;
+use crate::world::{Claim, Raw, Scope, World, no_such};
 
 /// A kind of claims.
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,7 +110,9 @@ pub async fn claims(
 /// The names of a family's claims.
 pub async fn claim_names(cluster: &Cluster, family: Family) -> Result<Vec<String>, Error> {
     let mut names = Vec::new();
-    cluster.claims(family, &Scope::of(&cluster.namespace), |claim| names.push(claim.meta.name)).await?;
+    cluster
+        .claims(family, &Scope::of(&cluster.namespace), |claim| names.push(claim.meta.name.owned()))
+        .await?;
     Ok(names)
 }
 
@@ -115,7 +120,7 @@ pub async fn claim_names(cluster: &Cluster, family: Family) -> Result<Vec<String
 pub async fn pool_names(cluster: &Cluster) -> Result<Vec<String>, Error> {
     let mut names = Vec::new();
     let found = cluster
-        .each(Kind::Pool, &Scope::of(&cluster.namespace), |pool: Raw| names.push(pool.metadata.name))
+        .each(Kind::Pool, &Scope::of(&cluster.namespace), |pool: Raw| names.push(pool.metadata.name.owned()))
         .await?;
     if found { Ok(names) } else { Err(crate::cluster::not_installed(Kind::Pool)) }
 }
@@ -128,6 +133,19 @@ pub async fn pool<T: DeserializeOwned>(cluster: &Cluster, name: &str) -> Result<
     let names = pool_names(cluster).await?;
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     Err(no_such("pool", name, &cluster.namespace, &names, "`kubectl ipam status -A` shows all pools"))
+}
+
+/// The pool that is asked about, by its name, and the world around it. Where no name was given, a person chooses one.
+pub async fn one_pool(globals: &Globals, given: Option<&str>) -> Result<(Cluster, World, String), Error> {
+    let ui = &globals.ui;
+    if given.is_none() && ui.person().is_none() {
+        return Err(missing(&["POOL"]));
+    }
+    let cluster = globals.connection.open().await?;
+    let given: Vec<String> = given.into_iter().map(str::to_owned).collect();
+    let name = chosen(&given, ui, &cluster).await?.pop().unwrap_or_default();
+    let world = World::read(&cluster, &Scope::of(&cluster.namespace)).await;
+    Ok((cluster, world, name))
 }
 
 /// `kind.group/name` of a claim.

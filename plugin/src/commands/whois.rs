@@ -9,7 +9,7 @@ use crate::Globals;
 use crate::error::{Error, Kind};
 use crate::output::{Answer, Output, Table, age, named, or_none};
 use crate::suggest::did_you_mean;
-use crate::world::{Address, Claim, Joined, Machines, Scope, World};
+use crate::world::{Address, Claim, Joined, Machines, Scope, Word, World};
 
 /// Show whose an address is: address, claim, owner, machine, host
 ///
@@ -112,13 +112,13 @@ fn chain(address: Option<&Address>, claim: Option<&Claim>, machines: &Machines) 
     let pool = address.map(|address| &address.pool).or(claim.map(|claim| &claim.pool));
     let named_claim = address.map(|address| &address.claim).filter(|claim| !claim.is_empty());
     Chain {
-        namespace: meta.map(|meta| meta.namespace.clone()).unwrap_or_default(),
+        namespace: meta.map(|meta| meta.namespace.owned()).unwrap_or_default(),
         address: address.map(Address::shown),
         prefix: address.and_then(|address| address.prefix),
-        gateway: address.and_then(|address| address.gateway.clone()),
-        pool: pool.cloned().unwrap_or_default(),
+        gateway: address.and_then(|address| address.gateway.as_ref().map(Word::owned)),
+        pool: pool.map(Word::owned).unwrap_or_default(),
         object: address.map(|address| named(address.kind(), &address.meta.name)),
-        claim: claim.map(|claim| claim.meta.name.clone()).or(named_claim.cloned()),
+        claim: claim.map(|claim| claim.meta.name.owned()).or(named_claim.map(Word::owned)),
         claim_kind: family.map_or("", |family| ipam::api::Kind::Claim(family).name()),
         owner: claim.and_then(Claim::owner),
         metal3_machine: Some(machine.infrastructure).filter(|name| !name.is_empty()),

@@ -99,6 +99,24 @@ impl Output {
         Ok(())
     }
 
+    /// Prints an answer of any number of rows; what is shown as a table is not kept.
+    pub fn print_rows<R: Serialize>(
+        &self,
+        kind: &str,
+        table: &Table,
+        rows: impl Iterator<Item = R> + Clone,
+        cells: impl Fn(R) -> Vec<Cell> + Clone,
+        names: impl Iterator<Item = String>,
+    ) -> Result<(), Error> {
+        if self.is_table() {
+            let lines = table.lines(!self.no_headers, self.is_wide(), rows.map(cells));
+            lines.for_each(|line| out(format_args!("{line}")));
+            return Ok(());
+        }
+        let rows: Vec<R> = rows.collect();
+        self.print(&Answer::new(kind, &rows, Table::new(&[]), names.collect())?)
+    }
+
     /// Prints a picture for people, or else data.
     pub fn print_picture(&self, picture: &str, data: &Value, names: &[String]) -> Result<(), Error> {
         if self.is_table() {
@@ -161,12 +179,12 @@ fn unprintable(error: impl std::error::Error + Send + Sync + 'static) -> Error {
     Error::new(Kind::Failed, "cannot print the answer").caused_by(error)
 }
 
-/// `kind.group/name`, as kubectl names objects.
-fn object_name(object: &Value) -> String {
+/// `kind.group/name`, as kubectl names objects; those of the core group have no group.
+pub fn object_name(object: &Value) -> String {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_lowercase();
     let version = text(&object["apiVersion"]);
-    let group = version.split_once('/').map_or("", |(group, _)| group);
-    format!("{}.{group}/{}", text(&object["kind"]), object["metadata"]["name"].as_str().unwrap_or_default())
+    let group = version.split_once('/').map_or(String::new(), |(group, _)| format!(".{group}"));
+    format!("{}{group}/{}", text(&object["kind"]), object["metadata"]["name"].as_str().unwrap_or_default())
 }
 
 /// `kind.group/name` of one of our kinds.
@@ -192,6 +210,16 @@ pub fn plural(n: usize, what: &str) -> String {
         (_, false) => "s",
     };
     format!("{n} {what}{ending}")
+}
+
+/// The first ten, and how many more there are.
+pub fn some_of(items: &[String]) -> String {
+    const SHOWN: usize = 10;
+    let shown = items[..items.len().min(SHOWN)].join(", ");
+    match items.len().saturating_sub(SHOWN) {
+        0 => shown,
+        more => format!("{shown}, and {more} more"),
+    }
 }
 
 fn log2(n: u128) -> f64 {

@@ -85,22 +85,34 @@ impl Table {
 
     /// The table as kubectl shows one: columns three blanks apart, nothing behind the last.
     pub fn render(&self, headers: bool, wide: bool) -> String {
+        self.lines(headers, wide, self.rows.iter().cloned()).collect()
+    }
+
+    /// The lines of a table of other rows, which are made twice and not kept: once for the widths, once to be shown.
+    pub fn lines(
+        &self,
+        headers: bool,
+        wide: bool,
+        rows: impl Iterator<Item = Vec<Cell>> + Clone,
+    ) -> impl Iterator<Item = String> {
         let columns = if wide { self.header.len() } else { self.narrow };
         let header: Vec<Cell> = self.header.iter().map(|&text| text.into()).collect();
-        let shown = headers.then_some(&header).into_iter().chain(&self.rows);
-        let width = |column: usize| {
-            let cells = shown.clone().filter_map(|row| row.get(column));
-            cells.map(|cell| measure_text_width(&cell.text)).max().unwrap_or(0)
-        };
-        let widths: Vec<usize> = (0..columns).map(width).collect();
-        let line = |row: &Vec<Cell>| {
-            let last = row.iter().take(columns).rposition(|cell| !cell.text.is_empty()).unwrap_or(0);
-            let cells = row.iter().zip(&widths).take(last + 1).enumerate();
-            let cells = cells.map(|(i, (cell, &width))| cell.shown(if i == last { 0 } else { width }));
-            cells.collect::<Vec<_>>().join("   ") + "\n"
-        };
-        shown.clone().map(line).collect()
+        let shown = headers.then_some(header).into_iter().chain(rows);
+        let mut widths = vec![0; columns];
+        for row in shown.clone() {
+            for (width, cell) in widths.iter_mut().zip(&row) {
+                *width = measure_text_width(&cell.text).max(*width);
+            }
+        }
+        shown.map(move |row| line(&row, &widths))
     }
+}
+
+fn line(row: &[Cell], widths: &[usize]) -> String {
+    let last = row.iter().take(widths.len()).rposition(|cell| !cell.text.is_empty()).unwrap_or(0);
+    let cells = row.iter().zip(widths).take(last + 1).enumerate();
+    let cells = cells.map(|(i, (cell, &width))| cell.shown(if i == last { 0 } else { width }));
+    cells.collect::<Vec<_>>().join("   ") + "\n"
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use kube::ResourceExt;
 
 use super::Why;
 use crate::suggest::did_you_mean;
-use crate::world::{Claim, ClusterSeen, Key, Tally, World, key, pool_state};
+use crate::world::{Claim, ClusterSeen, Key, Tally, Word, World, key, pool_state};
 
 /// Reasons for the claims of a world, by books that are kept once for all of them.
 pub struct Reasons<'a> {
@@ -24,14 +24,14 @@ struct Book<'a> {
     space: Space,
     holders: HashMap<IpAddr, Holder>,
     /// The places of the claims that wait, from one.
-    places: HashMap<(Family, String), usize>,
+    places: HashMap<(Family, Word), usize>,
 }
 
 /// Who has an address.
 struct Holder {
     family: Family,
-    claim: String,
-    uid: Option<String>,
+    claim: Word,
+    uid: Option<Word>,
 }
 
 impl<'a> Reasons<'a> {
@@ -43,7 +43,7 @@ impl<'a> Reasons<'a> {
         for address in &world.addresses {
             let at = (address.meta.namespace.clone(), address.pool.clone());
             if let (Some(book), Some(ip)) = (books.get_mut(&at), address.ip) {
-                let uid = address.claim_uid().map(str::to_owned);
+                let uid = address.claim_uid().map(Word::from);
                 book.holders.insert(ip, Holder { family: address.family, claim: address.claim.clone(), uid });
             }
         }
@@ -57,8 +57,8 @@ impl<'a> Reasons<'a> {
         }
         let Some(book) = self.books.get(&at(claim)) else {
             let here = self.books.keys().filter(|(namespace, _)| *namespace == claim.meta.namespace);
-            let similar = did_you_mean(&claim.pool, here.map(|(_, name)| name.as_str()));
-            return Why::NoPool { pool: claim.pool.clone(), similar };
+            let similar = did_you_mean(&claim.pool, here.map(|(_, name)| &**name));
+            return Why::NoPool { pool: claim.pool.owned(), similar };
         };
         closed(self.world, claim, book.pool).unwrap_or_else(|| book.address(claim))
     }
@@ -71,7 +71,7 @@ impl<'a> Reasons<'a> {
     /// Gives a claim that nothing stands in the way of the address that it would get.
     pub fn serve(&mut self, claim: &Claim) {
         let Some(book) = self.books.get_mut(&at(claim)) else { return };
-        let named = book.rules.pre_allocations.get(claim.meta.name.as_str()).copied();
+        let named = book.rules.pre_allocations.get(&*claim.meta.name).copied();
         let asked = claim.requested().and_then(|text| parse_ip(text).ok());
         if let Some(ip) = named.or(asked).or_else(|| book.space.pick_lowest()) {
             let (claim, uid) = (claim.meta.name.clone(), Some(claim.meta.uid.clone()));
@@ -96,7 +96,7 @@ fn own(claim: &Claim) -> Option<Why> {
         return Some(Why::Bound { address: address.to_owned() });
     }
     let elsewhere = claim.elsewhere.as_ref()?;
-    Some(Why::PoolElsewhere { namespace: elsewhere.clone(), pool: claim.pool.clone() })
+    Some(Why::PoolElsewhere { namespace: elsewhere.owned(), pool: claim.pool.owned() })
 }
 
 /// Why the pool gives nothing to anybody, or not to this claim.
@@ -137,7 +137,7 @@ impl<'a> Book<'a> {
 
     /// What is in the way of the address that a claim should get.
     fn address(&self, claim: &Claim) -> Why {
-        let reserved = self.rules.pre_allocations.get(claim.meta.name.as_str()).copied();
+        let reserved = self.rules.pre_allocations.get(&*claim.meta.name).copied();
         let requested = match claim.requested().map(|text| (text, parse_ip(text))) {
             Some((text, Err(_))) => return Why::NotAnAddress { requested: text.to_owned() },
             Some((_, Ok(ip))) => Some(ip),
@@ -188,6 +188,6 @@ impl<'a> Book<'a> {
         let its_own = *family == claim.family
             && *holder == claim.meta.name
             && uid.as_ref().is_none_or(|uid| *uid == claim.meta.uid);
-        (!its_own).then(|| Why::Held { address: ip, by: holder.clone() })
+        (!its_own).then(|| Why::Held { address: ip, by: holder.owned() })
     }
 }

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::{Address, Claim, ClusterSeen, Meta, Raw, World};
+use super::{Address, Claim, ClusterSeen, Meta, Raw, Word, World};
 use crate::error::{Error, Kind as Failure};
 
 /// All documents of a file or of a folder's YAML and JSON files; `-` is stdin.
@@ -126,7 +126,7 @@ impl From<Loose> for Thing {
 /// A pool, with as much of its metadata as is looked at.
 fn pool(loose: Loose) -> Thing {
     let Loose { metadata: meta, spec, status, .. } = loose;
-    let text = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
+    let text = |text: &Word| Some(text.owned()).filter(|text| !text.is_empty());
     let metadata = ObjectMeta {
         name: text(&meta.name),
         namespace: text(&meta.namespace),
@@ -134,7 +134,7 @@ fn pool(loose: Loose) -> Thing {
         annotations: Some(
             meta.annotations.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
         ),
-        finalizers: Some(meta.finalizers),
+        finalizers: Some(meta.finalizers.iter().map(Word::owned).collect()),
         creation_timestamp: meta.creation_timestamp,
         deletion_timestamp: meta.deletion_timestamp,
         ..ObjectMeta::default()
@@ -145,7 +145,7 @@ fn pool(loose: Loose) -> Thing {
     }
     match serde_json::from_value(object) {
         Ok(pool) => Thing::Pool(Box::new(pool)),
-        Err(error) => Thing::BrokenPool(meta.name, error.to_string()),
+        Err(error) => Thing::BrokenPool(meta.name.owned(), error.to_string()),
     }
 }
 

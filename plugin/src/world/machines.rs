@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Claim, Owner, Raw, Scope};
+use super::{Claim, Owner, Raw, Scope, Word};
 use crate::cluster::Cluster;
 use crate::error::Error;
 
@@ -22,7 +22,7 @@ pub struct Machine {
 
 /// The machines, by namespace and `Metal3Data`.
 #[derive(Default)]
-pub struct Machines(BTreeMap<(String, String), Machine>);
+pub struct Machines(BTreeMap<(Word, Word), Machine>);
 
 impl Machines {
     /// Reads them; there are none where Metal3's machines are not installed.
@@ -44,20 +44,20 @@ impl Machines {
         let machine = meta.owner_references.iter().find(|owner| owner.kind == "Machine");
         let host = meta.annotations.get(HOST_ANNOTATION).and_then(|host| host.rsplit('/').next());
         let seen = Machine {
-            infrastructure: meta.name.clone(),
-            name: machine.map(|owner| owner.name.clone()),
+            infrastructure: meta.name.owned(),
+            name: machine.map(|owner| owner.name.owned()),
             host: host.map(str::to_owned),
         };
-        self.0.insert((meta.namespace.clone(), data.to_owned()), seen);
+        self.0.insert((meta.namespace.clone(), data.into()), seen);
     }
 
     /// The machine that a claim is for.
     pub fn of(&self, claim: &Claim) -> Option<Machine> {
         let owners = &claim.meta.owner_references;
         let known = |owner: &Owner| self.0.get(&(claim.meta.namespace.clone(), owner.name.clone())).cloned();
-        let direct = |owner: &Owner| match owner.kind.as_str() {
-            "Machine" => Some(Machine { name: Some(owner.name.clone()), ..Machine::default() }),
-            "BareMetalHost" => Some(Machine { host: Some(owner.name.clone()), ..Machine::default() }),
+        let direct = |owner: &Owner| match &*owner.kind {
+            "Machine" => Some(Machine { name: Some(owner.name.owned()), ..Machine::default() }),
+            "BareMetalHost" => Some(Machine { host: Some(owner.name.owned()), ..Machine::default() }),
             _ => None,
         };
         owners.iter().find_map(|owner| if owner.kind == "Metal3Data" { known(owner) } else { direct(owner) })

@@ -9,6 +9,7 @@ mod others;
 mod pairs;
 mod read;
 mod usage;
+mod word;
 
 use std::collections::BTreeMap;
 
@@ -23,6 +24,7 @@ pub use object::{Address, Claim, Meta, Owner, Raw, Ready};
 pub use others::foreign_pools;
 pub use read::Scope;
 pub use usage::{Key, Tallies, Tally, Usage, key, pool_state};
+pub use word::Word;
 
 use crate::error::{Error, Kind as Failure};
 use crate::suggest::did_you_mean;
@@ -50,8 +52,8 @@ pub struct ClusterSeen {
 impl ClusterSeen {
     fn read(raw: &Raw) -> Self {
         Self {
-            namespace: raw.metadata.namespace.clone(),
-            name: raw.metadata.name.clone(),
+            namespace: raw.metadata.namespace.owned(),
+            name: raw.metadata.name.owned(),
             paused: raw.spec["paused"] == true || raw.metadata.paused(),
         }
     }

@@ -10,6 +10,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::Word;
 use super::pairs::Pairs;
 
 /// An object as it comes from the API server or from a file.
@@ -25,26 +26,26 @@ pub struct Raw {
 #[derive(Deserialize, Clone, Debug, Default)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Meta {
-    pub namespace: String,
-    pub name: String,
-    pub uid: String,
-    pub resource_version: String,
+    pub namespace: Word,
+    pub name: Word,
+    pub uid: Word,
+    pub resource_version: Box<str>,
     pub creation_timestamp: Option<Time>,
     pub deletion_timestamp: Option<Time>,
-    pub finalizers: Vec<String>,
+    pub finalizers: Box<[Word]>,
     pub annotations: Pairs,
     pub labels: Pairs,
-    pub owner_references: Vec<Owner>,
+    pub owner_references: Box<[Owner]>,
 }
 
 /// Who owns an object.
 #[derive(Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Owner {
-    pub api_version: String,
-    pub kind: String,
-    pub name: String,
-    pub uid: String,
+    pub api_version: Word,
+    pub kind: Word,
+    pub name: Word,
+    pub uid: Word,
 }
 
 /// A claim of either family.
@@ -52,12 +53,12 @@ pub struct Owner {
 pub struct Claim {
     pub family: Family,
     pub meta: Meta,
-    pub pool: String,
+    pub pool: Word,
     /// The namespace of the pool where the claim names another than its own.
-    pub elsewhere: Option<String>,
+    pub elsewhere: Option<Word>,
     /// The address object that its status names.
-    pub address: Option<String>,
-    pub error: Option<String>,
+    pub address: Option<Word>,
+    pub error: Option<Word>,
     pub ready: Option<Ready>,
     /// How many members its status has: Cluster API allows none that is empty.
     pub told: usize,
@@ -67,8 +68,8 @@ pub struct Claim {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ready {
     pub is: bool,
-    pub reason: String,
-    pub message: String,
+    pub reason: Word,
+    pub message: Word,
 }
 
 /// An address of either family.
@@ -77,13 +78,13 @@ pub struct Address {
     pub family: Family,
     pub meta: Meta,
     /// As it is written.
-    pub text: String,
+    pub text: Box<str>,
     /// What it means; none where it is no address.
     pub ip: Option<IpAddr>,
     pub prefix: Option<i64>,
-    pub gateway: Option<String>,
-    pub pool: String,
-    pub claim: String,
+    pub gateway: Option<Word>,
+    pub pool: Word,
+    pub claim: Word,
 }
 
 impl Meta {
@@ -110,7 +111,7 @@ impl Meta {
     /// The finalizers of others than `kind`'s controller.
     pub fn foreign_finalizers(&self, kind: Kind) -> Vec<&str> {
         let ours = kind.finalizer().unwrap_or_default();
-        self.finalizers.iter().map(String::as_str).filter(|finalizer| *finalizer != ours).collect()
+        self.finalizers.iter().map(|finalizer| &**finalizer).filter(|finalizer| *finalizer != ours).collect()
     }
 
     /// Whether `kind`'s controller holds it.
@@ -161,13 +162,13 @@ impl Claim {
 
     /// Why it has no address, in the controller's words.
     pub fn why(&self) -> Option<&str> {
-        let ready = self.ready.as_ref().filter(|ready| !ready.is).map(|ready| ready.message.as_str());
+        let ready = self.ready.as_ref().filter(|ready| !ready.is).map(|ready| &*ready.message);
         ready.filter(|message| !message.is_empty()).or(self.error.as_deref())
     }
 
     /// Who it is for, as `Kind/name`. Pools and Clusters own claims too, but have none.
     pub fn owner(&self) -> Option<String> {
-        let for_whom = |owner: &&Owner| !["IPPool", "Cluster"].contains(&owner.kind.as_str());
+        let for_whom = |owner: &&Owner| !["IPPool", "Cluster"].contains(&&*owner.kind);
         self.meta.owner_references.iter().find(for_whom).map(|owner| format!("{}/{}", owner.kind, owner.name))
     }
 
@@ -176,7 +177,7 @@ impl Claim {
         match (&self.ready, &self.bound()) {
             _ if self.meta.deleting() => "Releasing".into(),
             (_, Some(_)) => "Bound".into(),
-            (Some(ready), None) if !ready.is => ready.reason.clone(),
+            (Some(ready), None) if !ready.is => ready.reason.owned(),
             _ if self.error.is_some() => "Failed".into(),
             _ => "Waiting".into(),
         }
@@ -198,7 +199,7 @@ impl Address {
             gateway: text(&spec["gateway"]),
             pool: text(&pool["name"]).unwrap_or_default(),
             claim: text(&claim["name"]).unwrap_or_default(),
-            text: written,
+            text: (*written).into(),
             family,
             meta,
         })
@@ -216,7 +217,7 @@ impl Address {
             owner.kind == claim.name()
                 && owner.api_version.split_once('/').map(|(group, _)| group) == Some(claim.group())
         };
-        let owner = self.meta.owner_references.iter().find(is_claim).map(|owner| owner.uid.as_str());
+        let owner = self.meta.owner_references.iter().find(is_claim).map(|owner| &*owner.uid);
         owner.or_else(|| self.meta.annotations.get(CLAIM_UID_ANNOTATION))
     }
 
@@ -227,7 +228,7 @@ impl Address {
 
     /// The address in its canonical form, or what is written.
     pub fn shown(&self) -> String {
-        self.ip.map_or_else(|| self.text.clone(), |ip| ip.to_string())
+        self.ip.map_or_else(|| self.text.clone().into(), |ip| ip.to_string())
     }
 }
 
@@ -251,8 +252,8 @@ impl Ready {
     }
 }
 
-fn text(value: &Value) -> Option<String> {
-    value.as_str().filter(|text| !text.is_empty()).map(str::to_owned)
+fn text(value: &Value) -> Option<Word> {
+    value.as_str().filter(|text| !text.is_empty()).map(Word::from)
 }
 
 #[cfg(test)]

@@ -27,7 +27,7 @@ fn usage(kind: &str, raw: &Raw) -> Option<Usage> {
     let (total, used) = (counts["total"].as_u64()?, counts["used"].as_u64()?);
     let free = counts["free"].as_u64().unwrap_or(total.saturating_sub(used));
     Some(Usage {
-        namespace: raw.metadata.namespace.clone(),
+        namespace: raw.metadata.namespace.owned(),
         pool: format!("{}/{}", kind.to_lowercase(), raw.metadata.name),
         cluster: None,
         capacity: total.to_string(),

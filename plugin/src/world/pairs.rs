@@ -5,9 +5,11 @@ use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 
+use super::Word;
+
 /// Names and values, as annotations and labels are.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Pairs(Box<[(Box<str>, Box<str>)]>);
+pub struct Pairs(Box<[(Word, Word)]>);
 
 impl Pairs {
     /// The value of a name.
@@ -38,8 +40,8 @@ impl<'de> Deserialize<'de> for Pairs {
 
             fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Pairs, M::Error> {
                 let mut pairs = Vec::new();
-                while let Some((name, value)) = map.next_entry::<String, String>()? {
-                    pairs.push((name.into_boxed_str(), value.into_boxed_str()));
+                while let Some(pair) = map.next_entry()? {
+                    pairs.push(pair);
                 }
                 Ok(Pairs(pairs.into_boxed_slice()))
             }

@@ -10,14 +10,15 @@ use jiff::Timestamp;
 use kube::ResourceExt;
 use serde::Serialize;
 
-use super::{Address, Claim};
+use super::{Address, Claim, Word};
 
 /// Namespace and name of a pool.
-pub type Key = (String, String);
+pub type Key = (Word, Word);
 
 /// Namespace and name of a pool.
 pub fn key(pool: &IPPool) -> Key {
-    (pool.namespace().unwrap_or_default(), pool.name_any())
+    let meta = &pool.metadata;
+    (meta.namespace.as_deref().unwrap_or_default().into(), meta.name.as_deref().unwrap_or_default().into())
 }
 
 /// The use of each pool.
@@ -35,7 +36,7 @@ pub struct Tally {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Waiting {
     pub since: Option<Timestamp>,
-    pub name: String,
+    pub name: Word,
     pub family: Family,
     pub why: Option<String>,
 }
@@ -88,8 +89,8 @@ impl Tallies {
         tally
     }
 
-    fn at(&mut self, namespace: &str, pool: &str) -> &mut Tally {
-        self.0.entry((namespace.to_owned(), pool.to_owned())).or_default()
+    fn at(&mut self, namespace: &Word, pool: &Word) -> &mut Tally {
+        self.0.entry((namespace.clone(), pool.clone())).or_default()
     }
 }
 

@@ -5,7 +5,9 @@
 mod check;
 mod completion;
 mod explain;
+mod install;
 mod plan;
+mod readme;
 mod reads;
 mod refusals;
 mod scene;

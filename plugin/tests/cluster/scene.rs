@@ -55,7 +55,12 @@ impl Scene {
     }
 
     /// The same, served by a controller.
-    pub fn with_controller(mut self) -> Self {
+    pub fn with_controller(self) -> Self {
+        self.with_controller_and(&[])
+    }
+
+    /// The same, served by a controller with further flags.
+    pub fn with_controller_and(mut self, flags: &[&str]) -> Self {
         let log = std::fs::File::create(self.plane.dir().join(format!("{}.log", self.namespace))).unwrap();
         let mut command = Command::new(binary("ipam-controller"));
         command.arg("--kubeconfig").arg(self.plane.kubeconfig()).args(["--namespace", &self.namespace]);
@@ -69,15 +74,29 @@ impl Scene {
             "0",
             "--ignore-leader",
         ]);
+        command.args(flags);
         self.controller = Some(command.stdin(Stdio::null()).stderr(log).spawn().unwrap());
         self
     }
 
+    /// Ends the controller.
+    pub fn without_controller(&mut self) {
+        if let Some(mut controller) = self.controller.take() {
+            controller.kill().unwrap();
+            controller.wait().unwrap();
+        }
+    }
+
     /// `kubectl ipam …` in the namespace, with no terminal.
     pub fn ipam(&self, arguments: &[&str]) -> Said {
+        self.ipam_in(&self.namespace, arguments)
+    }
+
+    /// The same in another namespace.
+    pub fn ipam_in(&self, namespace: &str, arguments: &[&str]) -> Said {
         let mut command = self.plane.kubectl();
         command.env("PATH", path()).stdin(Stdio::null());
-        said(command.arg("ipam").args(arguments).args(["-n", &self.namespace]))
+        said(command.arg("ipam").args(arguments).args(["-n", namespace]))
     }
 
     /// The same, which has to succeed: its stdout.
@@ -153,7 +172,7 @@ async fn kinds(plane: &ControlPlane) {
     }
 }
 
-fn said(command: &mut Command) -> Said {
+pub fn said(command: &mut Command) -> Said {
     let output = command.output().unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     Said { code: output.status.code().unwrap(), stdout: text(output.stdout), stderr: text(output.stderr) }
