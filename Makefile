@@ -151,6 +151,10 @@ bench: ## CLAIMS=n at once, the floor and the controller side by side; ARGS="--s
 bench-addr: ## Picking and giving back one address, by how many are held
 	$(CARGO) bench --bench addr
 
+.PHONY: bench-memory
+bench-memory: ## What the ledger keeps of each claim and its address
+	$(CARGO) bench --bench memory
+
 .PHONY: test-alerts
 test-alerts: ## Unit tests of the alert rules, with promtool: from PATH, or built once
 	@config/components/monitoring/test.sh

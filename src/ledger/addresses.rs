@@ -68,16 +68,17 @@ impl Entry {
 
 impl Ledger {
     pub(super) fn observe_address(&mut self, mut address: Address) {
-        let id = address.id.clone();
         self.names.share(&mut address.id.namespace);
         self.names.share(&mut address.pool);
+        self.share_names_of_address(&mut address);
+        let id = address.id.clone();
         let old = self.addresses.remove(&id);
         if let Some(old) = &old {
             self.unlink_address(&old.address);
         }
         self.link_address(&address);
         let entry = match old {
-            Some(old) => Entry { address, unsure: false, ..old },
+            Some(old) => Entry { address, unsure: false, ..*old },
             None => Entry {
                 address,
                 unsure: false,
@@ -88,11 +89,22 @@ impl Ledger {
             },
         };
         let (claim, pool) = (entry.address.claim_id(), entry.address.pool_id());
-        self.addresses.insert(id.clone(), entry);
+        self.addresses.insert(id.clone(), Box::new(entry));
         self.relink_claim(&claim);
+        self.refresh_blocked(&id);
         self.wake(&id);
         self.wake(&claim);
         self.wake(&pool);
+    }
+
+    /// Puts the copies in place of an address's own names that are kept of it and of its claim anyway.
+    fn share_names_of_address(&self, address: &mut Address) {
+        if let Some((id, _)) = self.addresses.get_key_value(&address.id) {
+            address.id = id.clone();
+        }
+        if let Some((claim, _)) = self.claims.get_key_value(&address.claim_id()) {
+            address.claim = claim.name.clone();
+        }
     }
 
     pub(super) fn forget_address(&mut self, id: &Id) {
@@ -183,6 +195,16 @@ impl Ledger {
             book.hold(ip);
             self.blocks.entry(by.clone()).or_default().insert(pool.clone());
             self.wake(pool);
+        }
+    }
+
+    /// Has the pools whose names an object has tell whose it is.
+    fn refresh_blocked(&mut self, by: &Id) {
+        for pool in self.blocks.get(by).cloned().unwrap_or_default() {
+            if let Some(book) = self.books.get_mut(&pool) {
+                book.chore.stale = true;
+            }
+            self.wake(&pool);
         }
     }
 
@@ -336,7 +358,7 @@ impl Ledger {
 
     /// Whether an address object is on its way out, or will be as soon as a request arrives.
     pub(super) fn is_going(&self, address: &Address) -> bool {
-        address.meta.deleting || self.addresses.get(&address.id).is_some_and(Entry::is_doomed)
+        address.meta.deleting || self.addresses.get(&address.id).is_some_and(|entry| entry.is_doomed())
     }
 
     /// Whether an address object has a write of its own under way.

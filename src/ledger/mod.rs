@@ -49,6 +49,7 @@ use std::time::Duration;
 
 use book::{Book, Turn};
 use graveyard::Graveyard;
+use held::Held;
 use names::Names;
 use rand::Rng;
 
@@ -108,11 +109,12 @@ pub struct Notice {
 pub struct Ledger {
     config: Config,
     books: BTreeMap<Id, Book>,
-    claims: BTreeMap<Id, claims::Entry>,
-    addresses: BTreeMap<Id, addresses::Entry>,
+    /// In boxes, as the nodes of a map that is filled in order stay half empty.
+    claims: BTreeMap<Id, Box<claims::Entry>>,
+    addresses: BTreeMap<Id, Box<addresses::Entry>>,
     clusters: BTreeMap<Id, Cluster>,
     /// Addresses whose claims are not known, by claim.
-    strays: BTreeMap<Id, BTreeSet<Text>>,
+    strays: BTreeMap<Id, Held>,
     /// Names that an address object is needed under, each by a claim: one is being made, published, or to be made again.
     locks: BTreeSet<(Id, Id)>,
     /// Books that an address object of another pool blocks an address of, by that object.
@@ -451,7 +453,9 @@ impl Ledger {
         [Family::Metal3, Family::Capi].into_iter().flat_map(move |family| {
             let first = Id { kind: Kind::Claim(family), namespace: namespace.clone(), name: "".into() };
             let (namespace, kind) = (namespace.clone(), first.kind);
-            self.claims.range(first..).take_while(move |(id, _)| id.kind == kind && id.namespace == namespace)
+            let here = move |id: &Id| id.kind == kind && id.namespace == namespace;
+            let from = self.claims.range(first..).map(|(id, entry)| (id, &**entry));
+            from.take_while(move |(id, _)| here(id))
         })
     }
 }

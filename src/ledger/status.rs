@@ -100,8 +100,11 @@ impl Ledger {
 
     /// The pool's conditions: ours as they should be, everybody else's as they are.
     fn conditions(&self, book: &Book, pool: &Pool, truncated: bool, now: Now) -> Vec<Condition> {
-        let ours =
-            [Some(self.ready(book, pool)), truncated.then(|| self.truncated()), self.name_conflict(book)];
+        let ours = [
+            Some(self.ready(book, pool)),
+            truncated.then(|| self.truncated()),
+            self.name_conflict(book, pool),
+        ];
         let ours: Vec<Condition> =
             ours.into_iter().flatten().map(|wanted| wanted.dated(&pool.status.conditions, now)).collect();
         let foreign = pool.status.conditions.iter().filter(|seen| !OURS.contains(&seen.type_.as_str()));
@@ -142,14 +145,22 @@ impl Ledger {
         Wanted { type_: TRUNCATED, is: true, reason: "SizeLimit", message }
     }
 
-    fn name_conflict(&self, book: &Book) -> Option<Wanted> {
-        let (object, ip) = book.blocked.first_key_value()?;
-        let other = self.address(object).map_or("another pool", |address| &address.pool);
+    /// Only what another pool has made counts: a name that is about to be used is nobody's yet, and one that an object
+    /// of this pool has, with another address in it, is no matter of the `namePrefix`.
+    fn name_conflict(&self, book: &Book, pool: &Pool) -> Option<Wanted> {
+        let others = book.blocked.iter().filter_map(|(object, ip)| {
+            let other = &self.address(object)?.pool;
+            (*other != pool.id.name).then_some((object, ip, other))
+        });
+        let (object, ip, other) = others.clone().next()?;
+        let whose = if other.is_empty() {
+            format!("the IPAddress \"{}\" of another provider", object.name)
+        } else {
+            format!("the IPAddress \"{}\" of pool \"{other}\", which uses the same namePrefix,", object.name)
+        };
         let message = format!(
-            "{} of this pool's addresses cannot be handed out, {ip} for one: pool \"{other}\" uses the same namePrefix, \
-             and its IPAddress \"{}\" has the name that is needed",
-            book.blocked.len(),
-            object.name
+            "{} of this pool's addresses cannot be handed out, {ip} for one: {whose} has the name that is needed",
+            others.count()
         );
         Some(Wanted { type_: NAME_CONFLICT, is: true, reason: "SharedNamePrefix", message })
     }

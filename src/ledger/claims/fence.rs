@@ -12,7 +12,6 @@ use std::hash::{Hash, Hasher};
 use std::time::Duration;
 
 use super::super::{Act, Id, Ledger, Now, Outcome, Task, Text, Write};
-use super::Entry;
 use crate::api::Kind;
 
 /// With more objects of the other family than this in the namespace, reading one by name costs the API server less than
@@ -100,7 +99,7 @@ impl Ledger {
             if !survey.covered.contains(id) {
                 survey.next.insert(id.clone());
             }
-            if let Some(turn) = self.claims.get(id).map(Entry::turn).filter(|_| !survey.under_way) {
+            if let Some(turn) = self.claims.get(id).map(|entry| entry.turn()).filter(|_| !survey.under_way) {
                 self.timers.insert((survey.not_before, Task::Claim(turn)));
             }
             return Gate::Wait;

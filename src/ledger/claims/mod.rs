@@ -143,11 +143,12 @@ impl Entry {
 
 impl Ledger {
     pub(in crate::ledger) fn observe_claim(&mut self, mut claim: Claim) {
-        let id = claim.id.clone();
         self.names.share_claim(&mut claim);
+        self.share_names_of_claim(&mut claim);
+        let id = claim.id.clone();
         match self.claims.remove(&id) {
             Some(old) if old.claim.pool == claim.pool && old.claim.created == claim.created => {
-                self.renew_claim(claim, old);
+                self.renew_claim(claim, *old);
             }
             Some(old) => {
                 // Not the claim that it was, though its UID says so: what was held for it in the other pool is let go.
@@ -161,12 +162,21 @@ impl Ledger {
         self.wake(&id);
     }
 
+    /// Puts the copies in place of a claim's own names that are kept of it and of its address object anyway.
+    fn share_names_of_claim(&self, claim: &mut Claim) {
+        let known = self.claims.get_key_value(&claim.id).map(|(id, _)| id);
+        if let Some(id) = known.or_else(|| self.strays.get_key_value(&claim.id).map(|(id, _)| id)) {
+            claim.id = id.clone();
+        }
+        let Some(name) = &claim.shown.address else { return };
+        if let Some((object, _)) = self.addresses.get_key_value(&claim.address_id(name)) {
+            claim.shown.address = Some(object.name.clone());
+        }
+    }
+
     fn add_claim(&mut self, claim: Claim, in_flight: bool) {
         let id = claim.id.clone();
-        let mut held = Held::default();
-        for name in self.strays.remove(&id).unwrap_or_default() {
-            held.insert(name);
-        }
+        let held = self.strays.remove(&id).unwrap_or_default();
         let entry = Entry {
             claim,
             unsure: false,
@@ -182,7 +192,7 @@ impl Ledger {
             retry: Retry::default(),
         };
         self.wake_held(&entry);
-        self.claims.insert(id.clone(), entry);
+        self.claims.insert(id.clone(), Box::new(entry));
         self.relink_claim(&id);
     }
 
@@ -195,7 +205,7 @@ impl Ledger {
             // What it inherits, it may not any more.
             self.wake_held(&old);
         }
-        self.claims.insert(id.clone(), Entry { claim, unsure: false, end_seen, ..old });
+        self.claims.insert(id.clone(), Box::new(Entry { claim, unsure: false, end_seen, ..old }));
         self.relink_claim(&id);
         if let Some(ip) = before {
             self.let_go(&pool, ip);

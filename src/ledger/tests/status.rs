@@ -251,6 +251,25 @@ fn s4_a_shared_name_prefix_is_a_condition_that_names_the_other_pool() {
 }
 
 #[test]
+fn s4_a_name_that_the_pool_itself_has_used_up_is_not_laid_to_another_pool() {
+    let mut scene = Scene::with(pool("10.0.0.1-10.0.0.2"));
+    // Its name is that of 10.0.0.1, and in it is another address.
+    scene.add(by_hand("p-10-0-0-1", "10.0.0.2", "somebody"));
+    scene.after(claim("a"));
+    scene.run_for(SECOND);
+    assert_eq!(conditions(&scene), [("Ready", "False", "Exhausted")]);
+}
+
+#[test]
+fn s4_another_providers_address_that_has_the_name_is_a_condition_that_says_so() {
+    let mut scene = Scene::with(pool("10.0.0.1-10.0.0.2"));
+    scene.add(Address { pool: "".into(), ..by_hand("p-10-0-0-1", "192.168.0.1", "somebody") });
+    scene.after(claim("a"));
+    scene.run_for(SECOND);
+    assert!(message(&scene, "NameConflict").contains("\"p-10-0-0-1\" of another provider"));
+}
+
+#[test]
 fn s8_many_busy_pools_do_not_take_the_room_of_the_claims() {
     let mut scene = Scene::with(pool("10.0.0.1"));
     for n in 0..50 {
