@@ -14,7 +14,7 @@ step() { printf '[%3ds] %s\n' "$((SECONDS - started))" "$*"; }
 # The controller that we started, if it still is that process.
 controller_pid() {
   local pid start
-  read -r pid start <"$state/controller.pid" 2>/dev/null || return 1
+  read -r pid start 2>/dev/null <"$state/controller.pid" || return 1
   [ "$(awk '{ print $22 }' "/proc/$pid/stat" 2>/dev/null)" = "$start" ] && echo "$pid"
 }
 
