@@ -7,7 +7,7 @@ use futures::StreamExt;
 use ipam::api::{Family, IPAddress, IPPool, Kind, address_name};
 use ipam::apply::{Applier, connect};
 use ipam::ledger::{Id, Uid};
-use kube::api::{ApiResource, DeleteParams, DynamicObject, PostParams};
+use kube::api::{DeleteParams, DynamicObject, PostParams};
 use kube::{Api, Client, ResourceExt};
 use serde_json::json;
 use testbed::ControlPlane;
@@ -51,14 +51,7 @@ impl<'a> Scene<'a> {
     }
 
     pub fn claims(&self) -> Api<DynamicObject> {
-        let resource = Kind::Claim(self.family).resource();
-        let description = ApiResource {
-            group: resource.group.to_owned(),
-            version: resource.version.to_string(),
-            api_version: resource.api_version(),
-            kind: resource.kind.to_owned(),
-            plural: resource.plural.to_owned(),
-        };
+        let description = Kind::Claim(self.family).resource().described();
         Api::namespaced_with(self.client.clone(), &self.namespace, &description)
     }
 

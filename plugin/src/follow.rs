@@ -7,7 +7,7 @@ use futures::stream::{BoxStream, SelectAll};
 use futures::{StreamExt, TryStreamExt};
 use ipam::api::{Family, Kind};
 use kube::Api;
-use kube::api::{ApiResource, DynamicObject};
+use kube::api::DynamicObject;
 use kube::runtime::{WatchStreamExt, watcher};
 
 use crate::cluster::Cluster;
@@ -30,13 +30,7 @@ impl Changes {
             families.map(Kind::Claim).into_iter().chain(families.map(Kind::Address)).chain([Kind::Pool]);
         for kind in kinds {
             let Some(resource) = cluster.resource(kind).await? else { continue };
-            let resource = ApiResource {
-                api_version: resource.api_version(),
-                group: resource.group.to_owned(),
-                version: resource.version.into_owned(),
-                kind: resource.kind.to_owned(),
-                plural: resource.plural.to_owned(),
-            };
+            let resource = resource.described();
             let client = cluster.client.clone();
             let api: Api<DynamicObject> = match &scope.namespace {
                 Some(namespace) => Api::namespaced_with(client, namespace, &resource),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Args;
 use futures::TryStreamExt;
 use ipam::api::Kind as ObjectKind;
-use kube::api::{ApiResource, DynamicObject};
+use kube::api::DynamicObject;
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, ResourceExt};
 
@@ -187,13 +187,7 @@ async fn watched(
     mut see: impl FnMut(&mut BTreeMap<String, Option<String>>, &str, Option<&Raw>),
 ) -> Result<(), Error> {
     let resource = cluster.resource(awaited.kind).await?.ok_or_else(|| not_installed(awaited.kind))?;
-    let resource = ApiResource {
-        api_version: resource.api_version(),
-        group: resource.group.to_owned(),
-        version: resource.version.into_owned(),
-        kind: resource.kind.to_owned(),
-        plural: resource.plural.to_owned(),
-    };
+    let resource = resource.described();
     let api: Api<DynamicObject> = Api::namespaced_with(cluster.client.clone(), &cluster.namespace, &resource);
     let config = match awaited.names {
         [name] => watcher::Config::default().fields(&format!("metadata.name={name}")),

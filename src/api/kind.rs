@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use kube::core::ApiResource;
+
 use super::names;
 
 /// The two families of claims and addresses. They differ in names and in form, never in what happens to them.
@@ -141,5 +143,16 @@ impl Resource {
             return self.version.to_string();
         }
         format!("{}/{}", self.group, self.version)
+    }
+
+    /// The same for kube's `Api` of objects whose type does not say their kind.
+    pub fn described(&self) -> ApiResource {
+        ApiResource {
+            group: self.group.to_owned(),
+            version: self.version.to_string(),
+            api_version: self.api_version(),
+            kind: self.kind.to_owned(),
+            plural: self.plural.to_owned(),
+        }
     }
 }

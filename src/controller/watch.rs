@@ -91,14 +91,7 @@ impl Watches {
         T: DeserializeOwned + Clone + Debug + Send + 'static,
         F: Fn(View<S, T>, CapiVersion) -> Option<Seen>,
     {
-        let resource = kind.resource_in(version);
-        let description = ApiResource {
-            group: resource.group.to_owned(),
-            version: resource.version.to_string(),
-            api_version: resource.api_version(),
-            kind: resource.kind.to_owned(),
-            plural: resource.plural.to_owned(),
-        };
+        let description = kind.resource_in(version).described();
         let api: Api<View<S, T>> = if self.namespace.is_empty() {
             Api::all_with(self.client.clone(), &description)
         } else {

@@ -116,6 +116,22 @@ pub struct Claim {
 }
 
 impl Claim {
+    /// A claim that asks its pool for any address, and has none.
+    pub fn new(id: Id, meta: Meta, pool: &str) -> Self {
+        Self {
+            id,
+            meta,
+            created: 0,
+            pool: pool.into(),
+            elsewhere: None,
+            requested: None,
+            paused: false,
+            foreign: false,
+            labels: Labels::default(),
+            shown: Shown::default(),
+        }
+    }
+
     /// The pool that it wants an address of.
     pub fn pool_id(&self) -> Id {
         self.id.beside(Kind::Pool, &self.pool)

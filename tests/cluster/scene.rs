@@ -104,14 +104,7 @@ pub fn objects(client: kube::Client, namespace: &str, kind: Kind) -> Api<Dynamic
 }
 
 pub fn resource(kind: Kind) -> ApiResource {
-    let resource = kind.resource();
-    ApiResource {
-        group: resource.group.into(),
-        version: resource.version.to_string(),
-        api_version: resource.api_version(),
-        kind: resource.kind.into(),
-        plural: resource.plural.into(),
-    }
+    kind.resource().described()
 }
 
 impl Scene {

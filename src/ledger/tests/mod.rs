@@ -70,18 +70,7 @@ fn meta(finalizers: Finalizers) -> Meta {
 
 /// A claim on pool `p`, which admission has put our finalizer on.
 fn claim(name: &str) -> Claim {
-    Claim {
-        id: claim_id(name),
-        meta: meta(OURS),
-        created: 0,
-        pool: "p".into(),
-        elsewhere: None,
-        requested: None,
-        paused: false,
-        foreign: false,
-        labels: Arc::default(),
-        shown: Shown::default(),
-    }
+    Claim::new(claim_id(name), meta(OURS), "p")
 }
 
 /// A claim without finalizers.

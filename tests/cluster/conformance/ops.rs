@@ -128,18 +128,7 @@ impl Author {
 
     fn claim(&self, server: &mut Server, family: Family, name: &str) -> Seen {
         let id = self.id(Kind::Claim(family), name);
-        Seen::Claim(Box::new(Claim {
-            meta: server.new_meta(&id),
-            id,
-            created: 0,
-            pool: "p".into(),
-            elsewhere: None,
-            requested: None,
-            paused: false,
-            foreign: false,
-            labels: Arc::default(),
-            shown: Shown::default(),
-        }))
+        Seen::Claim(Box::new(Claim::new(id.clone(), server.new_meta(&id), "p")))
     }
 
     fn address(&mut self, server: &mut Server, family: Family, claim: &str) -> Seen {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use ipam::api::{AllocationStrategy, Family, IPPoolSpec, Kind, PoolEntry, PoolRules};
-use ipam::ledger::{Claim, Id, Parts, Pool, PoolStatusSeen, Seen, Shown};
+use ipam::ledger::{Claim, Id, Parts, Pool, PoolStatusSeen, Seen};
 
 use crate::server::Server;
 
@@ -93,17 +93,6 @@ pub fn create_pool(server: &mut Server, addresses: u8) {
 pub fn create_claim(server: &mut Server, name: Name) {
     let id = claim_id(name);
     let finalizer = id.kind.finalizer().unwrap();
-    let claim = Claim {
-        meta: server.new_meta(&id),
-        id,
-        created: 0,
-        pool: "p".into(),
-        elsewhere: None,
-        requested: None,
-        paused: false,
-        foreign: false,
-        labels: Arc::default(),
-        shown: Shown::default(),
-    };
+    let claim = Claim::new(id.clone(), server.new_meta(&id), "p");
     server.create(Seen::Claim(Box::new(claim)), &[finalizer]);
 }
