@@ -12,8 +12,11 @@ CYCLONEDX_VERSION := 0.5.9
 CYCLONEDX_ROOT := $(CACHE)/ipam-tools/cargo-cyclonedx-$(CYCLONEDX_VERSION)
 # This version, as images and releases are tagged with it.
 VERSION := v$(shell awk -F '"' '/^version = / { print $$2; exit }' Cargo.toml)
+# The programs as `make test` builds them: one alone would have its dependencies built anew, with other features.
+PROGRAMS := $(CARGO) build --quiet --workspace --bins
+BIN := $(or $(CARGO_TARGET_DIR),target)/debug
 # The user's kubectl, or else the one of the test bed; generated files are always made by the latter, whose release is pinned.
-PINNED_KUBECTL = $(CARGO) run --quiet --package testbed -- binaries | grep '/kubectl$$'
+PINNED_KUBECTL = $(PROGRAMS) && $(BIN)/testbed binaries | grep '/kubectl$$'
 KUBECTL ?= $(shell command -v kubectl || $(PINNED_KUBECTL))
 KREW_VERSION := v0.5.0
 KREW_ROOT := $(CACHE)/ipam-tools/krew-$(KREW_VERSION)
@@ -165,11 +168,12 @@ pictures: ## Draw docs/pictures anew from real runs; needs tmux
 
 .PHONY: generate
 generate: ## Write the generated files: the CRDs, the manifests in one file, and the reference of the command line
-	$(CARGO) run --quiet --bin ipam-controller -- crds --into config/crd
+	$(PROGRAMS)
+	$(BIN)/ipam-controller crds --into config/crd
 	kubectl=$$($(PINNED_KUBECTL)); \
 	manifests=$$(env --unset=IMG --unset=NAMESPACE --unset=COMPONENTS KUBECTL="$$kubectl" config/render.sh); \
 	printf '# Generated from config/default by `make generate`; changes here are overwritten.\n%s\n' "$$manifests" >config/release/ipam-components.yaml
-	UPDATE_DOCS=1 $(CARGO) test --quiet --package kubectl-ipam --test usage >/dev/null
+	UPDATE_DOCS=1 $(CARGO) test --quiet --workspace --test usage >/dev/null
 
 .PHONY: lint
 lint: lint-format lint-clippy lint-layers lint-generated lint-deny ## All checks that need no test run
