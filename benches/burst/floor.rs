@@ -6,7 +6,7 @@
 use futures::StreamExt;
 use ipam::api::{CapiVersion, Kind, address_name};
 use ipam::apply::{Applier, Reply, change};
-use ipam::ledger::{Act, Id, NewAddress, Ready, Shown, Uid, Write};
+use ipam::ledger::{Act, Id, NewAddress, Ready, Shown, Uid, Verdict, Write};
 use kube::ResourceExt;
 use kube::api::DynamicObject;
 
@@ -48,12 +48,9 @@ async fn take(scene: &Scene<'_>, claim: &DynamicObject, n: usize) -> Taken {
     let id = new.id.clone();
     let made = must(&scene.applier, claim, subject.clone(), Act::Take(Box::new(new))).await;
     let made: DynamicObject = serde_json::from_value(made.expect("an answer")).expect("an address");
-    let ready = Ready {
-        is: true,
-        reason: "AddressAllocated".into(),
-        message: "The address is allocated".into(),
-        since: 1_800_000_000,
-    };
+    let bound = Verdict::Bound(name.as_str().into());
+    let (reason, message) = (bound.reason().into(), bound.message().into());
+    let ready = Ready { is: true, reason, message, since: 1_800_000_000 };
     let status = Shown { address: Some(name.as_str().into()), ready: Some(ready), ..Shown::default() };
     must(&scene.applier, claim, subject, Act::Publish { version: version(claim), status }).await;
     Taken { id, uid: uid(&made), version: version(&made), n }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use futures::TryStreamExt;
+use ipam::ledger::Verdict;
 use kube::api::DynamicObject;
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, ResourceExt};
@@ -21,7 +22,7 @@ pub async fn bound(claims: Api<DynamicObject>, prefix: &str, count: usize, start
 pub async fn waiting(claims: Api<DynamicObject>, prefix: &str, count: usize) {
     let says = |status: &Value| {
         let conditions = status["conditions"].as_array().cloned().unwrap_or_default();
-        let told = conditions.iter().any(|condition| condition["reason"] == "PoolExhausted");
+        let told = conditions.iter().any(|condition| condition["reason"] == Verdict::EXHAUSTED);
         told || status["errorMessage"].is_string()
     };
     drop(seen(claims, prefix, count, Instant::now(), says).await);

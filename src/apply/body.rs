@@ -46,7 +46,7 @@ fn status_of_capi(shown: &Shown, version: CapiVersion) -> Value {
 
 /// The severity that Cluster API's older conditions have where they are not true.
 fn severity(ready: &Ready) -> Option<&'static str> {
-    let passes = &*ready.reason == Verdict::NotReady(String::new()).reason();
+    let passes = &*ready.reason == Verdict::NOT_READY;
     (!ready.is).then_some(if passes { "Info" } else { "Error" })
 }
 

@@ -179,7 +179,8 @@ impl Target {
         format!("{root}/{}{namespace}/{plural}", self.resource.api_version())
     }
 
-    fn path(&self) -> String {
+    /// Where the API server has the object.
+    pub fn path(&self) -> String {
         format!("{}/{}", self.collection(), self.name)
     }
 

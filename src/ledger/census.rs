@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Claim, Ledger};
+use super::{Claim, Ledger, Verdict};
 use crate::api::Family;
 
 /// How a claim fares.
@@ -33,10 +33,10 @@ impl Fate {
         match reason {
             _ if claim.meta.deleting => Self::Releasing,
             _ if claim.shown.address.is_some() => Self::Bound,
-            Some("AllocationFailed") => Self::Refused,
-            Some("PoolNotReady") => Self::HeldUp,
+            Some(Verdict::FAILED) => Self::Refused,
+            Some(Verdict::NOT_READY) => Self::HeldUp,
             _ if is_queued => Self::Waiting,
-            Some("PoolExhausted") => Self::Waiting,
+            Some(Verdict::EXHAUSTED) => Self::Waiting,
             _ => Self::New,
         }
     }

@@ -29,18 +29,27 @@ pub enum Verdict {
 const QUOTED: usize = 128;
 
 impl Verdict {
+    /// The reason of a claim that has its address.
+    pub const ALLOCATED: &str = "AddressAllocated";
+    /// The reason of one that waits for an address to become free.
+    pub const EXHAUSTED: &str = "PoolExhausted";
+    /// The reason of one whose pool serves nobody now.
+    pub const NOT_READY: &str = "PoolNotReady";
+    /// The reason of one that cannot be served as it is, or as its pool reserves for it.
+    pub const FAILED: &str = "AllocationFailed";
+
     /// Reason of the `Ready` condition; never empty.
     pub fn reason(&self) -> &'static str {
         match self {
-            Self::Bound(_) => "AddressAllocated",
-            Self::Exhausted => "PoolExhausted",
-            Self::NotReady(_) => "PoolNotReady",
+            Self::Bound(_) => Self::ALLOCATED,
+            Self::Exhausted => Self::EXHAUSTED,
+            Self::NotReady(_) => Self::NOT_READY,
             Self::InvalidRequest(_)
             | Self::Conflicting
             | Self::RequestTaken
             | Self::RequestOutOfBounds
             | Self::PreAllocationTaken
-            | Self::PreAllocationOutOfBounds => "AllocationFailed",
+            | Self::PreAllocationOutOfBounds => Self::FAILED,
         }
     }
 

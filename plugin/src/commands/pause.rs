@@ -3,6 +3,7 @@
 use clap::Args;
 use ipam::api::{CLUSTER_NAME_LABEL, Family, Kind as ObjectKind, PAUSED_ANNOTATION};
 use ipam::apply::{Change, PatchOp, pointer_token};
+use ipam::ledger::Verdict;
 use serde_json::{Value, json};
 
 use super::delete_pool::chosen;
@@ -124,7 +125,7 @@ impl Resume {
             };
             match (&claim.ready, claim.bound()) {
                 (_, Some(_)) => Look::Done(None),
-                (Some(ready), None) if !ready.is && ready.reason != "PoolNotReady" => {
+                (Some(ready), None) if !ready.is && ready.reason != Verdict::NOT_READY => {
                     Look::Done(Some(ready.message.owned()))
                 }
                 _ => Look::NotYet(claim.why().map(str::to_owned)),

@@ -25,6 +25,11 @@ struct Present {
     image: Option<String>,
 }
 
+/// What stops the controller.
+const FIRST: [&str; 3] = ["MutatingWebhookConfiguration", "ValidatingWebhookConfiguration", "Deployment"];
+/// What takes others with it, and goes only where that is meant.
+const LAST: [&str; 2] = ["CustomResourceDefinition", "Namespace"];
+
 impl Installed {
     /// Looks for them by their names, and those that the controller makes itself.
     pub async fn look(cluster: &Cluster, namespace: &str) -> Result<Self, Error> {
@@ -49,9 +54,8 @@ impl Installed {
 
     /// What stops the controller. The webhooks go first, so that nobody waits for one that does not answer any more.
     pub fn stop(&self) -> Plan {
-        let kinds = ["MutatingWebhookConfiguration", "ValidatingWebhookConfiguration", "Deployment"];
         let mut plan = Plan::default();
-        for kind in kinds {
+        for kind in FIRST {
             self.of(kind).for_each(|present| plan.add(present.deletion(None)));
         }
         plan
@@ -60,9 +64,6 @@ impl Installed {
     /// What is left then, in the order in which nothing outlives what it needs; `kinds` are the CRDs with the reason
     /// that is shown, where they go as well.
     pub fn remove(&self, kinds: Option<&dyn Fn(&str) -> String>, with_namespace: bool) -> Plan {
-        const FIRST: [&str; 3] =
-            ["MutatingWebhookConfiguration", "ValidatingWebhookConfiguration", "Deployment"];
-        const LAST: [&str; 2] = ["CustomResourceDefinition", "Namespace"];
         let mut plan = Plan::default();
         let between = |present: &&Present| {
             let kind = present.target.resource.kind;
@@ -156,17 +157,14 @@ fn target(object: &Value) -> Option<Target> {
 }
 
 async fn find(cluster: &Cluster, target: &Target) -> Result<Option<Value>, Error> {
-    let Target { resource, namespace, name } = target;
-    let root = if resource.group.is_empty() { "/api" } else { "/apis" };
-    let place = if namespace.is_empty() { String::new() } else { format!("/namespaces/{namespace}") };
-    let path = format!("{root}/{}{place}/{}/{name}", resource.api_version(), resource.plural);
+    let Target { resource, namespace, .. } = target;
     let full = [resource.plural, resource.group].join(".");
     let asked = Asked {
         verb: "get",
         resource: full.trim_end_matches('.').to_owned(),
         namespace: Some(namespace.clone()).filter(|namespace| !namespace.is_empty()),
     };
-    cluster.get(&path, &asked).await
+    cluster.get(&target.path(), &asked).await
 }
 
 /// The namespace that an object of the whole cluster speaks of.
