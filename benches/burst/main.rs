@@ -108,7 +108,7 @@ fn settings() -> Settings {
         scenario: Scenario::Burst,
         claims: 2000,
         pools: 1,
-        families: vec![Family::Metal3, Family::Capi],
+        families: Family::ALL.to_vec(),
         rounds: 3,
         bare: false,
         requests: false,

@@ -25,9 +25,11 @@ impl Changes {
     /// Watches pools, claims and addresses of both families.
     async fn of(cluster: &Cluster, scope: &Scope) -> Result<Self, Error> {
         let mut streams = SelectAll::new();
-        let families = [Family::Metal3, Family::Capi];
-        let kinds =
-            families.map(Kind::Claim).into_iter().chain(families.map(Kind::Address)).chain([Kind::Pool]);
+        let kinds = Family::ALL
+            .map(Kind::Claim)
+            .into_iter()
+            .chain(Family::ALL.map(Kind::Address))
+            .chain([Kind::Pool]);
         for kind in kinds {
             let Some(resource) = cluster.resource(kind).await? else { continue };
             let resource = resource.described();

@@ -29,6 +29,9 @@ pub enum Kind {
 }
 
 impl Family {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Metal3, Self::Capi];
+
     /// The other one.
     #[must_use]
     pub fn other(self) -> Self {

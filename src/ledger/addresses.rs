@@ -172,7 +172,7 @@ impl Ledger {
     /// object that was in nobody's interest as long as somebody else had one too.
     fn wake_last_holder(&mut self, pool: &Id, ip: IpAddr) {
         let Some(book) = self.books.get(pool) else { return };
-        let objects = [Family::Metal3, Family::Capi].into_iter().filter_map(|family| {
+        let objects = Family::ALL.into_iter().filter_map(|family| {
             let object = pool.beside(Kind::Address(family), &book.name_for(ip)?);
             self.address(&object).map(Address::claim_id)
         });

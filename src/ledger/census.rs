@@ -45,8 +45,7 @@ impl Fate {
 impl Ledger {
     /// How many claims of each family fare in each way.
     pub(super) fn census(&self) -> BTreeMap<(Family, Fate), usize> {
-        let families = [Family::Metal3, Family::Capi];
-        let none = families.into_iter().flat_map(|family| Fate::ALL.map(|fate| ((family, fate), 0)));
+        let none = Family::ALL.into_iter().flat_map(|family| Fate::ALL.map(|fate| ((family, fate), 0)));
         let mut census: BTreeMap<_, _> = none.collect();
         for entry in self.claims.values() {
             let key = (entry.claim.id.family(), Fate::of(&entry.claim, entry.is_queued()));

@@ -77,7 +77,7 @@ impl Ledger {
         let crowded = book.holds().iter().filter(|(_, holders)| **holders > 2);
         let names = crowded.filter_map(|(ip, _)| Some((*ip, book.name_for(*ip)?)));
         let both = names.filter(|(ip, name)| {
-            [Family::Metal3, Family::Capi].into_iter().all(|family| {
+            Family::ALL.into_iter().all(|family| {
                 let object = self.address(&pool.beside(Kind::Address(family), name));
                 object.is_some_and(|address| address.ip == Some(*ip) && address.pool == pool.name)
             })

@@ -450,7 +450,7 @@ impl Ledger {
     /// The claims of both families in one namespace.
     fn claims_in<'a>(&'a self, namespace: &Text) -> impl Iterator<Item = (&'a Id, &'a claims::Entry)> + 'a {
         let namespace = namespace.clone();
-        [Family::Metal3, Family::Capi].into_iter().flat_map(move |family| {
+        Family::ALL.into_iter().flat_map(move |family| {
             let first = Id { kind: Kind::Claim(family), namespace: namespace.clone(), name: "".into() };
             let (namespace, kind) = (namespace.clone(), first.kind);
             let here = move |id: &Id| id.kind == kind && id.namespace == namespace;

@@ -138,7 +138,7 @@ async fn is_well(replica: &Replica) {
 
 /// A claim of each kind is bound.
 async fn serves(scene: &Scene, name: &str) {
-    for family in [Family::Metal3, Family::Capi] {
+    for family in Family::ALL {
         // The kinds are served a moment after the API server says that it is ready.
         let made = || async { scene.try_create_claim(family, name, "p", json!({})).await.ok() };
         scene.until("a claim can be made", made).await;

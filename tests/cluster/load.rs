@@ -12,7 +12,6 @@ use tokio::task::JoinSet;
 
 use crate::scene::{Scene, published};
 
-const FAMILIES: [Family; 2] = [Family::Metal3, Family::Capi];
 /// How often it is looked who is bound.
 const LOOK: Duration = Duration::from_millis(50);
 
@@ -63,7 +62,7 @@ impl Load {
 
 async fn make(scene: Arc<Scene>, pause: Duration, waits: Waits) {
     for n in 0.. {
-        let (family, name) = (FAMILIES[n % 2], format!("load{n}"));
+        let (family, name) = (Family::ALL[n % 2], format!("load{n}"));
         let made = Instant::now();
         // Where the API server is away there is no claim, and nothing to wait for.
         if scene.try_create_claim(family, &name, "p", json!({})).await.is_ok() {
@@ -75,7 +74,7 @@ async fn make(scene: Arc<Scene>, pause: Duration, waits: Waits) {
 
 async fn watch(scene: Arc<Scene>, waits: Waits) {
     loop {
-        for family in FAMILIES {
+        for family in Family::ALL {
             let claims = scene.of_kind(Kind::Claim(family)).list(&ListParams::default()).await;
             let claims: Vec<DynamicObject> = claims.map(|list| list.items).unwrap_or_default();
             let mut waits = waits.lock().unwrap();

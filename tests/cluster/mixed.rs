@@ -21,13 +21,11 @@ fn setting(name: &str, default: u64) -> u64 {
         .map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name}={text} is no number")))
 }
 
-const FAMILIES: [Family; 2] = [Family::Metal3, Family::Capi];
-
 /// Holds back the events of some kind, now and then, until it is dropped.
 async fn lag(scene: &Scene, seed: u64) {
     let mut rng = SmallRng::seed_from_u64(seed);
     loop {
-        let family = FAMILIES[rng.random_range(0..2)];
+        let family = Family::ALL[rng.random_range(0..2)];
         let kind = if rng.random_bool(0.5) { Kind::Claim(family) } else { Kind::Address(family) }.resource();
         let hold = scene.proxy.hold_watch(&format!("{}.{}", kind.plural, kind.group));
         // How long is what this is about; what comes of it is waited for by its condition.
@@ -39,14 +37,14 @@ async fn lag(scene: &Scene, seed: u64) {
 /// So many claims, half of each kind, made in parallel.
 async fn make(scene: &Scene, claims: u32) {
     let make = |n: u32| async move {
-        let family = FAMILIES[n as usize % 2];
+        let family = Family::ALL[n as usize % 2];
         scene.create_claim_of(family, &format!("c{n}"), "p", json!({})).await;
     };
     futures::stream::iter(0..claims).map(make).buffer_unordered(32).collect::<Vec<()>>().await;
 }
 
 async fn all_bound(scene: &Scene) {
-    for family in FAMILIES {
+    for family in Family::ALL {
         let bound = || async {
             let all =
                 scene.of_kind(Kind::Claim(family)).list(&kube::api::ListParams::default()).await.unwrap();

@@ -111,7 +111,7 @@ async fn every_right_that_is_granted_is_used_and_no_other_is_needed() {
         Rule::new(Match::verb(Verb::Patch).resource("ippools"), Action::AnswerBefore(Reply::conflict()))
             .once(),
     );
-    for family in [Family::Metal3, Family::Capi] {
+    for family in Family::ALL {
         let (claims, addresses) = (Kind::Claim(family).resource(), Kind::Address(family).resource());
         let addresses = format!("{}.{}", addresses.plural, addresses.group);
         proxy.add(Rule::new(Match::verb(Verb::Post).resource(&addresses), Action::CutAfter).once());
@@ -126,7 +126,7 @@ async fn every_right_that_is_granted_is_used_and_no_other_is_needed() {
     let leader = Replica::shipped(proxy, &scene, "leader", &[&admission[..], &["--leader-elect"]].concat());
     leader.leads().await;
     leader.said("admission is served").await;
-    for family in [Family::Metal3, Family::Capi] {
+    for family in Family::ALL {
         scene.create_claim_of(family, "c", "p", json!({})).await;
         scene.bound_of(family, "c").await;
         let told = |log: &[Entry]| log.iter().any(|entry| is_answered(entry, Verb::Post, "events"));

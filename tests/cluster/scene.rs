@@ -361,7 +361,7 @@ impl Scene {
     async fn disorder(&self) -> Option<String> {
         let mut addresses = Vec::new();
         let mut seen = BTreeMap::new();
-        for family in [Family::Metal3, Family::Capi] {
+        for family in Family::ALL {
             let claims = self.of_kind(Kind::Claim(family)).list(&ListParams::default()).await.unwrap().items;
             let of_family =
                 self.of_kind(Kind::Address(family)).list(&ListParams::default()).await.unwrap().items;

@@ -9,7 +9,6 @@ use crate::history::{History, Writers};
 use crate::replica::{Replica, grant_lease, holder};
 use crate::scene::Scene;
 
-const FAMILIES: [Family; 2] = [Family::Metal3, Family::Capi];
 const COLOURS: [&str; 2] = ["red", "blue"];
 
 fn labelled(colour: &str) -> Value {
@@ -27,12 +26,12 @@ async fn create_pool(scene: &Scene, colour: &str) {
 /// Two claims of each kind in each pool; each shard serves its own.
 async fn claims_come_and_some_go(scenes: [&Scene; 2]) {
     for (scene, colour) in scenes.into_iter().zip(COLOURS) {
-        for (family, n) in FAMILIES.into_iter().flat_map(|family| [(family, 0), (family, 1)]) {
+        for (family, n) in Family::ALL.into_iter().flat_map(|family| [(family, 0), (family, 1)]) {
             scene.create_claim_of(family, &format!("{colour}-{n}"), colour, labelled(colour)).await;
         }
     }
     for (scene, colour) in scenes.into_iter().zip(COLOURS) {
-        for family in FAMILIES {
+        for family in Family::ALL {
             for n in 0..2 {
                 scene.bound_of(family, &format!("{colour}-{n}")).await;
             }

@@ -81,7 +81,7 @@ impl Addresses {
         world.require(&[Kind::Address(Family::Metal3)])?;
         if scope.selector.is_some() {
             world.addresses.clear();
-            for family in [Family::Metal3, Family::Capi] {
+            for family in Family::ALL {
                 cluster.addresses(family, &scope, |address| world.addresses.push(address)).await?;
             }
         }

@@ -80,7 +80,7 @@ impl Claims {
         world.require(&[Kind::Claim(Family::Metal3)])?;
         if scope.selector.is_some() {
             world.claims.clear();
-            for family in [Family::Metal3, Family::Capi] {
+            for family in Family::ALL {
                 cluster.claims(family, &scope, |claim| world.claims.push(claim)).await?;
             }
         }

@@ -92,7 +92,7 @@ impl Resume {
         if !self.waiting.wanted() {
             return Ok(());
         }
-        for family in [Family::Metal3, Family::Capi] {
+        for family in Family::ALL {
             let mut names = Vec::new();
             for turned in &turned {
                 match turned.kind {

@@ -83,7 +83,7 @@ pub async fn follow(
     waiting: &Waiting,
     silent: bool,
 ) -> Result<(), Error> {
-    for family in [Family::Metal3, Family::Capi] {
+    for family in Family::ALL {
         let of: Vec<&Claim> = claims.iter().filter(|claim| claim.family == family).collect();
         let names: Vec<String> = of.iter().map(|claim| claim.meta.name.owned()).collect();
         let awaited = Awaited {

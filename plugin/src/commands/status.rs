@@ -74,7 +74,7 @@ impl Status {
         let all = Scope { namespace: scope.namespace.clone(), selector: None };
         let mut tallies = Tallies::default();
         let mut unseen = Vec::new();
-        for family in [Family::Metal3, Family::Capi] {
+        for family in Family::ALL {
             let addresses = cluster.addresses(family, &all, |address| tallies.add_address(&address)).await;
             let claims = cluster.claims(family, &all, |claim| tallies.add_claim(&claim)).await;
             unseen.extend([addresses, claims].into_iter().filter_map(Result::err));

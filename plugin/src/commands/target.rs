@@ -61,7 +61,7 @@ impl Named {
 /// The claim of a name. One of a name that both families have has to be told apart.
 pub async fn claim(cluster: &Cluster, family: Option<Family>, name: &str) -> Result<Claim, Error> {
     let mut found = Vec::new();
-    for candidate in [Family::Metal3, Family::Capi] {
+    for candidate in Family::ALL {
         if family.is_none_or(|family| family == candidate) {
             let raw: Option<Raw> = cluster.find(Kind::Claim(candidate), name).await?;
             found.extend(raw.and_then(|raw| Claim::read(candidate, raw)));
@@ -82,7 +82,7 @@ pub async fn claim(cluster: &Cluster, family: Option<Family>, name: &str) -> Res
 
 async fn no_claim(cluster: &Cluster, family: Option<Family>, name: &str) -> Error {
     let mut names = Vec::new();
-    for candidate in [Family::Metal3, Family::Capi] {
+    for candidate in Family::ALL {
         if family.is_none_or(|family| family == candidate) {
             names.extend(claim_names(cluster, candidate).await.unwrap_or_default());
         }

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::future::Future;
 
 use ipam::api::{Family, GROUP, Kind, Resource};
+use ipam::apply::Target;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -107,11 +108,10 @@ impl Cluster {
     /// One object; none where there is none, or not its kind.
     pub async fn find<T: DeserializeOwned>(&self, kind: Kind, name: &str) -> Result<Option<T>, Error> {
         let Some(resource) = self.resource(kind).await? else { return Ok(None) };
-        let Resource { group, version, plural, .. } = &resource;
-        let namespace = &self.namespace;
-        let asked =
-            Asked { verb: "get", resource: format!("{plural}.{group}"), namespace: Some(namespace.clone()) };
-        self.get(&format!("/apis/{group}/{version}/namespaces/{namespace}/{plural}/{name}"), &asked).await
+        let namespace = self.namespace.clone();
+        let full = format!("{}.{}", resource.plural, resource.group);
+        let asked = Asked { verb: "get", resource: full, namespace: Some(namespace.clone()) };
+        self.get(&Target { resource, namespace, name: name.to_owned() }.path(), &asked).await
     }
 
     /// Hands all objects of a kind to `take`; false where the kind is not installed.
@@ -192,11 +192,11 @@ impl World {
     /// does not look like an address without a claim.
     pub async fn read(cluster: &Cluster, scope: &Scope) -> Self {
         let mut world = Self::default();
-        for family in [Family::Metal3, Family::Capi] {
+        for family in Family::ALL {
             let listed = cluster.addresses(family, scope, |address| world.addresses.push(address)).await;
             world.note(Kind::Address(family), listed);
         }
-        for family in [Family::Metal3, Family::Capi] {
+        for family in Family::ALL {
             let listed = cluster.claims(family, scope, |claim| world.claims.push(claim)).await;
             world.note(Kind::Claim(family), listed);
         }

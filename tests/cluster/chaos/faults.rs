@@ -77,9 +77,8 @@ pub fn pool_write(write: &str) -> Match {
 
 /// What a fault may hit in a storm, one of these: the writes, those of the lease, events, and reads.
 pub fn targets() -> Vec<(&'static str, Match)> {
-    let families = [Family::Metal3, Family::Capi];
     let of_claims =
-        CLAIM_WRITES.iter().flat_map(|write| families.map(|family| (*write, claim_write(write, family))));
+        CLAIM_WRITES.iter().flat_map(|write| Family::ALL.map(|family| (*write, claim_write(write, family))));
     let of_pools = POOL_WRITES.iter().map(|write| (*write, pool_write(write)));
     let others = [
         ("lease", Match::writes().resource("leases")),

@@ -33,7 +33,7 @@ fn ip(write: usize, fault: usize, family: Family) -> String {
 
 fn claim_cases(scene: &Scene) -> Vec<(Case, String)> {
     let mut cases = Vec::new();
-    for family in [Family::Metal3, Family::Capi] {
+    for family in Family::ALL {
         for (w, write) in CLAIM_WRITES.into_iter().enumerate() {
             for fault in 0..FAULTS.len() {
                 let (name, ip) = (format!("w{w:02}-f{fault:02}"), ip(w, fault, family));
@@ -73,7 +73,7 @@ async fn make_pool(scene: &Scene, case: &Case) {
 
 /// Waits until each claim has what it asked for, or is refused where that is not to be had.
 async fn all_served(scene: &Scene, cases: &[(Case, String)]) {
-    for family in [Family::Metal3, Family::Capi] {
+    for family in Family::ALL {
         let look = || async {
             let all = scene.of_kind(Kind::Claim(family)).list(&ListParams::default()).await.unwrap();
             let by_name: BTreeMap<_, _> =
@@ -105,7 +105,7 @@ async fn all_deleted(scene: &Scene, cases: &[(Case, String)], pools: &[Case]) {
     for pool in pools {
         drop(scene.pools.delete(&pool.name, &DeleteParams::default()).await.unwrap());
     }
-    for kind in [Family::Metal3, Family::Capi].into_iter().flat_map(|f| [Kind::Claim(f), Kind::Address(f)]) {
+    for kind in Family::ALL.into_iter().flat_map(|f| [Kind::Claim(f), Kind::Address(f)]) {
         let objects = scene.of_kind(kind);
         let look =
             || async { objects.list(&ListParams::default()).await.unwrap().items.is_empty().then_some(()) };

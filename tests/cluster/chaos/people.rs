@@ -12,7 +12,6 @@ use super::tally::Tally;
 use crate::history::{BY_HAND, Writers};
 use crate::scene::Scene;
 
-const FAMILIES: [Family; 2] = [Family::Metal3, Family::Capi];
 /// Claims of each family; more than there are addresses.
 const NAMES: usize = 14;
 /// Somebody else's.
@@ -52,7 +51,7 @@ impl People {
 
     /// Somebody does something. That the API server may be away is known to them.
     pub async fn meddle(&mut self, scene: &Scene, rng: &mut SmallRng) {
-        let family = FAMILIES[rng.random_range(0..2)];
+        let family = Family::ALL[rng.random_range(0..2)];
         let (kind, name) = (Kind::Claim(family), format!("c{}", rng.random_range(0..NAMES)));
         let what = match rng.random_range(0..20) {
             0..8 => self.create(scene, rng).await,
@@ -85,7 +84,7 @@ impl People {
         let some: Vec<_> = (0..few)
             .map(|_| {
                 let (family, name) =
-                    (FAMILIES[rng.random_range(0..2)], format!("c{}", rng.random_range(0..NAMES)));
+                    (Family::ALL[rng.random_range(0..2)], format!("c{}", rng.random_range(0..NAMES)));
                 let (pool, metadata) = claim(&name, rng);
                 async move { scene.try_create_claim(family, &name, pool, metadata).await.is_ok() }
             })
@@ -130,7 +129,7 @@ impl People {
 
     /// Whoever else holds claims lets them go.
     async fn let_go(&mut self, scene: &Scene) -> &'static str {
-        for family in FAMILIES {
+        for family in Family::ALL {
             let kind = Kind::Claim(family);
             for claim in list(scene, kind).await {
                 let mut finalizers = claim.finalizers().to_vec();
@@ -156,7 +155,7 @@ impl People {
 
     /// By the book, or by force.
     async fn remove_address(&mut self, scene: &Scene, rng: &mut SmallRng) -> &'static str {
-        let kind = Kind::Address(FAMILIES[rng.random_range(0..2)]);
+        let kind = Kind::Address(Family::ALL[rng.random_range(0..2)]);
         let mut ours = list(scene, kind).await;
         ours.retain(|address| !crate::scene::pool_of(address).is_empty());
         if ours.is_empty() || !self.tears {

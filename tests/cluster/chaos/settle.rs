@@ -28,7 +28,7 @@ impl World {
     async fn read(scene: &Scene) -> kube::Result<Self> {
         let mut world = Self { pools: BTreeMap::new(), claims: BTreeMap::new(), addresses: BTreeMap::new() };
         let all = ListParams::default();
-        for family in [Family::Metal3, Family::Capi] {
+        for family in Family::ALL {
             let claims = scene.of_kind(Kind::Claim(family)).list(&all).await?.items;
             let ours = claims.into_iter().filter(|claim| claim.name_any() != "theirs");
             world.claims.extend(ours.map(|claim| ((family, claim.name_any()), claim)));

@@ -59,7 +59,7 @@ impl Author {
     }
 
     fn family(&mut self) -> Family {
-        self.one(&[Family::Metal3, Family::Capi])
+        self.one(&Family::ALL)
     }
 
     fn ip(&mut self) -> IpAddr {

@@ -32,9 +32,8 @@ pub struct Held {
 impl Held {
     /// Looks through all namespaces: addresses first, as they are let go first.
     pub async fn look(cluster: &Cluster) -> Result<Self, Error> {
-        let families = [Family::Metal3, Family::Capi];
-        let addresses = families.map(ObjectKind::Address).into_iter();
-        let kinds = addresses.chain(families.map(ObjectKind::Claim)).chain([ObjectKind::Pool]);
+        let addresses = Family::ALL.map(ObjectKind::Address).into_iter();
+        let kinds = addresses.chain(Family::ALL.map(ObjectKind::Claim)).chain([ObjectKind::Pool]);
         let mut held = Self::default();
         for kind in kinds {
             cluster.each(kind, &Scope::default(), |raw: Raw| held.add(kind, raw)).await?;
