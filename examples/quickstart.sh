@@ -89,6 +89,8 @@ up() {
   if ! kubectl get ipclaim node-1 >/dev/null 2>&1; then
     kubectl ipam claim node-1 --pool demo
   fi
+  # The pool counts once a second; what is shown next should not be older than the claim.
+  kubectl wait --for=jsonpath='{.status.availableIPCount}'=60 ippool/demo --timeout=30s >/dev/null
   step "done"
   kubectl get ippools,ipclaims,m3ipaddresses
   commands
