@@ -3,9 +3,11 @@
 use std::fmt::Debug;
 use std::time::Duration;
 
+use backon::ExponentialBuilder;
 use futures::{StreamExt, TryStreamExt};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::core::{ApiResource, DynamicResourceScope};
+use kube::runtime::watcher::ExponentialBackoff;
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client};
 use serde::Deserialize;
@@ -52,6 +54,16 @@ pub(super) struct Watches {
 /// How soon a kind that is not served is looked for again.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
+/// How soon a watch that failed is started again: from a fifth of a second to some seconds. kube's own goes up to half a
+/// minute, for which claims would wait after each time that the API server was away.
+fn backoff() -> ExponentialBackoff {
+    let delays = ExponentialBuilder::new()
+        .with_min_delay(Duration::from_millis(200))
+        .with_max_delay(Duration::from_secs(3))
+        .with_jitter();
+    delays.without_max_times().into()
+}
+
 impl Watches {
     /// Follows a kind for ever. Returns only when nobody listens any more.
     pub async fn follow(self, kind: Kind) {
@@ -97,7 +109,7 @@ impl Watches {
         } else {
             Api::namespaced_with(self.client.clone(), &self.namespace, &description)
         };
-        let mut events = watcher(api, self.selection(kind)).default_backoff().boxed();
+        let mut events = watcher(api, self.selection(kind)).backoff(backoff()).boxed();
         loop {
             let event = match events.try_next().await {
                 Ok(Some(event)) => event,

@@ -110,6 +110,25 @@ async fn a_lease_that_is_given_back_is_taken_at_once() {
 }
 
 #[tokio::test]
+async fn a_lease_is_given_back_though_a_renewal_that_was_cut_off_arrives_in_between() {
+    let scene = scene("late").await;
+    let (mut leader, standby) = pair(&scene).await;
+    let patch = || Match::verb(Verb::Patch).resource("leases");
+    let release = leader.proxy.add(Rule::new(patch().body("\"value\":\"\""), Action::HoldBefore).once());
+    let renewal = leader.proxy.add(Rule::new(patch(), Action::HoldBefore).once());
+    renewal.parked(1).await.unwrap();
+    leader.signal(Signal::TERM);
+    // What it gives back is the lease that it has read, and that is not what the API server has by then.
+    release.parked(1).await.unwrap();
+    renewal.release();
+    renewal.done(1).await.unwrap();
+    release.release();
+    assert!(leader.ended().await.success(), "{}", leader.log());
+    assert!(leader.log().contains("the lease is given back"), "{}", leader.log());
+    standby.leads().await;
+}
+
+#[tokio::test]
 async fn a_process_that_is_asked_to_end_in_a_burst_finishes_its_writes_and_gives_the_lease_back() {
     const CLAIMS: usize = 40;
     let scene = scene("term").await;

@@ -26,6 +26,8 @@ use crate::apply::{Applier, Change, Reply};
 const NAMESPACE_FILE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
 /// How long the lease may take to be given back.
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(2);
+/// Between two tries to give it back.
+const RELEASE_PAUSE: Duration = Duration::from_millis(50);
 
 /// The namespace that this process runs in: the pod's, else that of the shipped manifests.
 pub(super) fn own_namespace() -> String {
@@ -256,16 +258,25 @@ impl Campaign {
         self.terms.retry().mul_f64(1.0 + rand::rng().random_range(0.0..JITTER))
     }
 
+    /// Gives the lease back, however often that takes: a renewal that was cut off may still arrive, after which what was
+    /// read just before counts no more. Whoever waits for this knows for how long.
     async fn release(&self) {
-        let reply = self.applier.carry_out(&record::read(&self.namespace)).await;
-        let Ok(record) = read(reply) else { return };
-        if record.holder != self.candidate.identity() {
-            return;
+        while let Err(why) = self.try_to_release().await {
+            tracing::debug!(lease = LEASE, "the lease is not given back yet: {why}");
+            tokio::time::sleep(RELEASE_PAUSE).await;
         }
-        match read(self.applier.carry_out(&record::release(&self.namespace, &record, wall())).await) {
-            Ok(_) => tracing::info!(lease = LEASE, "the lease is given back"),
-            Err(why) => tracing::warn!(lease = LEASE, "the lease runs out by itself: {why}"),
+    }
+
+    async fn try_to_release(&self) -> Result<(), String> {
+        let record = match self.applier.carry_out(&record::read(&self.namespace)).await {
+            Reply::NotFound => return Ok(()),
+            reply => read(reply)?,
+        };
+        if record.holder == self.candidate.identity() {
+            read(self.applier.carry_out(&record::release(&self.namespace, &record, wall())).await)?;
+            tracing::info!(lease = LEASE, "the lease is given back");
         }
+        Ok(())
     }
 }
 

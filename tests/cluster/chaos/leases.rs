@@ -40,6 +40,8 @@ async fn changes_hands(fault: usize) {
     second.stands_by().await;
     first.signal(Signal::TERM);
     assert!(first.ended().await.success(), "{}: {}", FAULTS[fault], first.log());
+    let is_late = first.log().contains("could not be given back in time");
+    assert!(!is_late, "{}: {}", FAULTS[fault], first.log());
     second.leads().await;
     for (write, met) in [("make", &made), ("renew", &renewed), ("give back", &released), ("take", &taken)] {
         assert_eq!(met.count(), 1, "to {write} the lease did not meet `{}`", FAULTS[fault]);
