@@ -28,6 +28,8 @@ pub const REQUESTED_IP_ANNOTATION: &str = "ipAddress";
 pub const PAUSED_ANNOTATION: &str = "cluster.x-k8s.io/paused";
 /// On an address: the UID of its claim, which outlives the owner reference that the garbage collector may remove.
 pub const CLAIM_UID_ANNOTATION: &str = "ipam.metal3.io/claim-uid";
+/// On an address: others than the one that made it may publish it, so that one may not withdraw it any more.
+pub const ADOPTED_ANNOTATION: &str = "ipam.metal3.io/adopted";
 /// On pools and claims: names the controller instance that serves them.
 pub const WATCH_FILTER_LABEL: &str = "cluster.x-k8s.io/watch-filter";
 /// On a pool with a cluster: that cluster's name.

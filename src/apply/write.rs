@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::{Change, PatchOp, Target, body, pointer_token};
-use crate::api::{CLAIM_UID_ANNOTATION, CapiVersion, Kind};
+use crate::api::{ADOPTED_ANNOTATION, CLAIM_UID_ANNOTATION, CapiVersion, Kind};
 use crate::ledger::{Act, Adoption, Dress, Id, NewOwner, Place, Shown, Uid, Write};
 
 /// The change that a write is; `capi` is the version in which Cluster API's kinds are served.
@@ -128,9 +128,10 @@ fn adopt(adoption: &Adoption, capi: CapiVersion) -> Vec<PatchOp> {
     if let Some(exists) = adoption.finalizer {
         ops.extend(finalizer(adoption.address.kind, exists));
     }
-    if let Some(exists) = adoption.annotation {
-        let member = (CLAIM_UID_ANNOTATION, adoption.claim_uid.to_string());
-        ops.extend(set_members("/metadata/annotations", exists, std::iter::once(member)));
+    if let Some(exists) = adoption.annotations {
+        let members =
+            [(CLAIM_UID_ANNOTATION, adoption.claim_uid.to_string()), (ADOPTED_ANNOTATION, "true".to_owned())];
+        ops.extend(set_members("/metadata/annotations", exists, members.into_iter()));
     }
     if let Some(place) = adoption.owner {
         ops.extend(put_owner(place, owner(&adoption.claim, &adoption.claim_uid, capi)));

@@ -78,6 +78,10 @@ impl Ledger {
         }
         self.link_address(&address);
         let entry = match old {
+            // Somebody is about to publish it: its grace begins anew.
+            Some(old) if address.adopted && !old.address.adopted => {
+                Entry { address, unsure: false, orphan: Orphan::No, ..*old }
+            }
             Some(old) => Entry { address, unsure: false, ..*old },
             None => Entry {
                 address,
@@ -112,7 +116,10 @@ impl Ledger {
         self.unlink_address(&entry.address);
         let claim = entry.address.claim_id();
         if let Some(holder) = self.claims.get_mut(&claim) {
-            holder.end_seen |= holder.claim.shown.address.as_ref() == Some(&id.name);
+            // The object that a claim publishes may be a later one of that name, which no watch has shown yet; nobody
+            // makes one for a claim that is on its way out.
+            let publishes = holder.claim.shown.address.as_ref() == Some(&id.name);
+            holder.end_seen |= publishes && holder.claim.meta.deleting;
         }
         self.relink_claim(&claim);
         self.unblock(id);

@@ -14,9 +14,9 @@ use super::seen::{
 use super::{Uid, fingerprint};
 use crate::addr::parse_ip;
 use crate::api::{
-    CLAIM_UID_ANNOTATION, CLUSTER_GROUP, CLUSTER_NAME_LABEL, CapiAddressSpec, ClusterSpec, Family, IPAddress,
-    IPAddressClaimSpec, IPAddressClaimStatus, IPClaim, IPClaimStatus, IPPool, Kind, PAUSED_ANNOTATION,
-    PROVIDER, PROVIDER_LABEL, PoolRules, REQUESTED_IP_ANNOTATION,
+    ADOPTED_ANNOTATION, CLAIM_UID_ANNOTATION, CLUSTER_GROUP, CLUSTER_NAME_LABEL, CapiAddressSpec,
+    ClusterSpec, Family, IPAddress, IPAddressClaimSpec, IPAddressClaimStatus, IPClaim, IPClaimStatus, IPPool,
+    Kind, PAUSED_ANNOTATION, PROVIDER, PROVIDER_LABEL, PoolRules, REQUESTED_IP_ANNOTATION,
 };
 
 impl Claim {
@@ -135,7 +135,7 @@ impl Address {
                 pool: pool.into(),
                 ..Self::with(id, meta, spec.claim_ref.name.as_str().into())
             },
-            None => Self { owner: None, annotated: None, ..Self::with(id, meta, "".into()) },
+            None => Self { owner: None, annotated: None, adopted: false, ..Self::with(id, meta, "".into()) },
         }
     }
 
@@ -148,6 +148,7 @@ impl Address {
             owner: claim_owner(meta, id.family(), &claim),
             claim,
             annotated: annotation(meta, CLAIM_UID_ANNOTATION).map(Uid::new),
+            adopted: annotation(meta, ADOPTED_ANNOTATION).is_some(),
             has: parts(meta),
             id,
         }

@@ -186,6 +186,8 @@ pub struct Address {
     pub owner: Option<ClaimOwner>,
     /// UID of its claim in the annotation.
     pub annotated: Option<Uid>,
+    /// The annotation says that it is adopted: its maker may not withdraw it any more.
+    pub adopted: bool,
     /// Parts of the metadata that a patch has to know before it can add to them.
     pub has: Parts,
 }

@@ -135,8 +135,9 @@ pub struct Adoption {
     pub claim_uid: Uid,
     /// Our finalizer is to be added: to the end of the list, if there is one.
     pub finalizer: Option<bool>,
-    /// The annotation is to be set: into the map, if there is one.
-    pub annotation: Option<bool>,
+    /// The annotations are to be set, that with its claim's UID and that which says that it is adopted: into the map, if
+    /// there is one.
+    pub annotations: Option<bool>,
     /// Where the owner reference to the claim is to go, if it is to be set.
     pub owner: Option<Place>,
 }

@@ -180,6 +180,7 @@ impl World {
             claim: name.into(),
             owner: None,
             annotated: None,
+            adopted: false,
             has: Parts::default(),
         };
         // A person who takes an address that is in use makes the duplicate; that is not ours to prevent.
@@ -207,6 +208,7 @@ impl World {
             claim: "".into(),
             owner: None,
             annotated: None,
+            adopted: false,
             has: Parts::default(),
         };
         self.say(format_args!("person: create another provider's {}", address.id));

@@ -216,10 +216,11 @@ impl Server {
                 return false;
             }
             let Seen::Address(address) = &mut object.seen else { return false };
-            if adoption.annotation.is_some_and(|exists| exists != address.has.annotations) {
+            if adoption.annotations.is_some_and(|exists| exists != address.has.annotations) {
                 return false;
             }
-            if adoption.annotation.is_some() {
+            if adoption.annotations.is_some() {
+                address.adopted = true;
                 address.annotated = Some(adoption.claim_uid.clone());
                 address.has.annotations = true;
             }
@@ -346,6 +347,7 @@ impl Server {
             claim: new.claim.name.clone(),
             owner: Some(ClaimOwner { at: 1, uid: uid.clone() }),
             annotated: Some(uid),
+            adopted: false,
             has: ipam::ledger::Parts { annotations: true, owners: true, labels: false },
         };
         let finalizer = new.id.kind.finalizer().unwrap();

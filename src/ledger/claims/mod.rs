@@ -31,7 +31,8 @@ pub(super) struct Entry {
     pub held: Held,
     /// The address that the claim publishes, which it therefore holds.
     publishes: Option<IpAddr>,
-    /// The address object that it publishes was looked for, or seen to end: if it is not known, it does not exist.
+    /// The address object that it publishes was looked for, or seen to end while the claim was on its way out: if it is
+    /// not known, it does not exist.
     pub end_seen: bool,
     /// The address that is being taken or published.
     reserve: Option<Reserve>,
@@ -134,6 +135,11 @@ impl Entry {
         } = self;
         (claim, unsure, held, publishes, end_seen, heirloom).hash(into);
         (reserve, locks, queued, in_flight, retry.left(now)).hash(into);
+    }
+
+    /// Whether an address object was made here for the claim, and nobody has tried to publish it since.
+    fn made(&self, address: &Address) -> bool {
+        self.reserve.as_ref().is_some_and(|reserve| reserve.made && reserve.name == address.id.name)
     }
 
     fn publishes(&self, address: &Address) -> bool {

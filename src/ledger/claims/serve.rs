@@ -136,9 +136,8 @@ impl Ledger {
 
     /// The release of an address object that was made here for the claim and whose address somebody else has too.
     fn withdraw(&self, entry: &Entry) -> Option<Act> {
-        let made = &entry.reserve.as_ref().filter(|reserve| reserve.made)?.name;
         let mut surplus = self.held_by(entry).filter(|address| self.is_surplus(entry, address));
-        release(surplus.find(|address| address.id.name == *made)?)
+        release(surplus.find(|address| entry.made(address) && !address.adopted)?)
     }
 
     /// Whether an address object was made for the claim, who does not publish it, and somebody else has its address.

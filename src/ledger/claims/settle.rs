@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::super::addresses::release;
-use super::super::{Act, Address, Adoption, Claim, Id, Ledger, Now, Place, Verdict};
+use super::super::{Act, Address, Adoption, Id, Ledger, Now, Place, Verdict};
 use super::fence::{Fence, Gate};
 use super::{Entry, Reserve};
 
@@ -12,7 +12,7 @@ impl Ledger {
     /// publishes is gone and that address is still to be had, there is none: the claim gets it again.
     pub(super) fn winner(&self, entry: &Entry) -> Option<Address> {
         // What is changed by its adoption escapes a deletion that comes late.
-        let escapes = |address: &Address| !address.meta.deleting && adoption(&entry.claim, address).is_some();
+        let escapes = |address: &Address| !address.meta.deleting && adoption(entry, address).is_some();
         let stays = |address: &&Address| !self.is_going(address) || escapes(address);
         let live = || self.held_by(entry).filter(stays).filter(|address| address.ip.is_some());
         if let Some(published) = live().find(|address| entry.publishes(address)) {
@@ -53,7 +53,7 @@ impl Ledger {
         if entry.claim.meta.finalizers.ours.is_none() {
             return Some(Act::Protect { append: entry.claim.meta.finalizers.total > 0 });
         }
-        if let Some(adoption) = adoption(&entry.claim, winner) {
+        if let Some(adoption) = adoption(entry, winner) {
             return Some(Act::Adopt(Box::new(adoption)));
         }
         if !entry.publishes(winner) {
@@ -93,9 +93,12 @@ impl Ledger {
     }
 }
 
-/// What an address object lacks to be this claim's, if anything.
-fn adoption(claim: &Claim, address: &Address) -> Option<Adoption> {
+/// What an address object lacks to be this claim's, if anything. One that is to be published by another than who made it
+/// has to say so first: else its maker might withdraw it at that very moment, as the two writes are of two objects.
+fn adoption(entry: &Entry, address: &Address) -> Option<Adoption> {
+    let claim = &entry.claim;
     let uid = &claim.meta.uid;
+    let is_safe = address.adopted || entry.publishes(address) || entry.made(address);
     let owner = match &address.owner {
         Some(owner) if owner.uid == *uid => None,
         Some(owner) => Some(Place::At(usize::from(owner.at))),
@@ -109,9 +112,9 @@ fn adoption(claim: &Claim, address: &Address) -> Option<Adoption> {
         claim: claim.id.clone(),
         claim_uid: uid.clone(),
         finalizer: finalizers.ours.is_none().then_some(finalizers.total > 0),
-        annotation: (address.annotated.as_ref() != Some(uid)).then_some(address.has.annotations),
+        annotations: (!is_safe || address.annotated.as_ref() != Some(uid)).then_some(address.has.annotations),
         owner,
     };
-    let lacks = adoption.finalizer.is_some() || adoption.annotation.is_some() || adoption.owner.is_some();
+    let lacks = adoption.finalizer.is_some() || adoption.annotations.is_some() || adoption.owner.is_some();
     lacks.then_some(adoption)
 }

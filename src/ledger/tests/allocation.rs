@@ -257,7 +257,7 @@ fn a_claim_that_comes_later_is_bound_to_the_address_made_for_it_by_hand() {
     let due = scene.after(claim("a"));
     assert_eq!(
         due,
-        ["adopt address router for claim a: finalizer, annotation, owner", "bind claim a to router"]
+        ["adopt address router for claim a: finalizer, annotations, owner", "bind claim a to router"]
     );
 }
 
@@ -316,6 +316,6 @@ fn an_address_made_by_hand_for_a_claim_counts_as_the_one_that_is_reserved_for_it
     let due = scene.after(claim("a"));
     assert_eq!(
         due,
-        ["adopt address router for claim a: finalizer, annotation, owner", "bind claim a to router"]
+        ["adopt address router for claim a: finalizer, annotations, owner", "bind claim a to router"]
     );
 }

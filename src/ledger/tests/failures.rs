@@ -22,7 +22,9 @@ fn l3_a_take_whose_reply_is_lost_is_looked_for_and_found() {
     scene.add(claim("a"));
     scene.due();
     scene.lose_reply();
-    assert_eq!(scene.run(), ["read address p-10-0-0-1", "bind claim a to p-10-0-0-1"]);
+    let due = scene.run();
+    // It may be another controller that has made it.
+    assert_eq!(due, ["read address p-10-0-0-1", ADOPT, "bind claim a to p-10-0-0-1"]);
 }
 
 #[test]
@@ -85,7 +87,8 @@ fn l3_a_name_that_is_taken_by_the_claim_itself_is_its_address() {
     let uid = scene.add(claim("a")).to_string();
     scene.add_unseen(made("p-10-0-0-1", "10.0.0.1", "a", &uid));
     let due = scene.run();
-    let expected = ["take 10.0.0.1 for claim a", "read address p-10-0-0-1", "bind claim a to p-10-0-0-1"];
+    let expected =
+        ["take 10.0.0.1 for claim a", "read address p-10-0-0-1", ADOPT, "bind claim a to p-10-0-0-1"];
     assert_eq!(due, expected);
 }
 

@@ -63,6 +63,9 @@ fn cluster_id() -> Id {
     id(Kind::Cluster, "k")
 }
 
+/// Another than who made it says that it will publish it.
+const ADOPT: &str = "adopt address p-10-0-0-1 for claim a: annotations";
+
 /// The UID and the version are given by the scene.
 fn meta(finalizers: Finalizers) -> Meta {
     Meta { uid: Uid::new(""), version: 0, deleting: false, finalizers }
@@ -98,6 +101,7 @@ fn by_hand(name: &str, ip: &str, claim: &str) -> Address {
         claim: claim.into(),
         owner: None,
         annotated: None,
+        adopted: false,
         has: Parts::default(),
     }
 }

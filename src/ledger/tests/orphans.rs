@@ -43,7 +43,7 @@ fn d10_an_address_whose_claim_shows_up_within_the_grace_is_its() {
     let mut scene = orphaned();
     scene.run_for(GRACE / 2);
     scene.add(Claim { meta: Meta { uid: Uid::new("u"), ..meta(OURS) }, ..claim("a") });
-    assert_eq!(scene.run_for(GRACE * 2), ["bind claim a to p-10-0-0-1"]);
+    assert_eq!(scene.run_for(GRACE * 2), [ADOPT, "bind claim a to p-10-0-0-1"]);
 }
 
 #[test]
@@ -61,7 +61,7 @@ fn d10_the_grace_begins_anew_once_the_claim_was_seen() {
 fn d10_a_claim_that_no_watch_shows_and_the_read_finds_keeps_its_address() {
     let mut scene = orphaned();
     scene.add_unseen(Claim { meta: Meta { uid: Uid::new("u"), ..meta(OURS) }, ..claim("a") });
-    assert_eq!(scene.run_for(GRACE)[1..], ["read claim a", "bind claim a to p-10-0-0-1"]);
+    assert_eq!(scene.run_for(GRACE)[1..], ["read claim a", ADOPT, "bind claim a to p-10-0-0-1"]);
     assert_eq!(scene.run_for(GRACE * 2), NOTHING);
 }
 
@@ -98,7 +98,7 @@ fn d10_an_owner_reference_that_was_moved_wins_over_the_annotation() {
     let moved = made("p-10-0-0-1", "10.0.0.1", "a", "new");
     scene.add(Address { annotated: Some(Uid::new("old")), ..moved });
     scene.add(Claim { meta: Meta { uid: Uid::new("new"), ..meta(OURS) }, ..claim("a") });
-    let expected = ["adopt address p-10-0-0-1 for claim a: annotation", "bind claim a to p-10-0-0-1"];
+    let expected = ["adopt address p-10-0-0-1 for claim a: annotations", "bind claim a to p-10-0-0-1"];
     assert_eq!(scene.run(), expected);
 }
 

@@ -206,7 +206,7 @@ fn l5_a_deleted_pool_stays_while_it_is_not_known_whether_a_take_has_landed() {
     scene.due();
     scene.delete(&pool_id("p"));
     scene.lose_reply();
-    assert_eq!(scene.run(), ["read address p-10-0-0-1", "bind claim a to p-10-0-0-1"]);
+    assert_eq!(scene.run(), ["read address p-10-0-0-1", ADOPT, "bind claim a to p-10-0-0-1"]);
 }
 
 #[test]

@@ -167,7 +167,7 @@ fn a_restored_claim_adopts_the_address_that_it_publishes() {
     let due = scene.run();
     assert_eq!(
         due,
-        ["adopt address p-10-0-0-4 for claim a: annotation, owner", "bind claim a to p-10-0-0-4"]
+        ["adopt address p-10-0-0-4 for claim a: annotations, owner", "bind claim a to p-10-0-0-4"]
     );
 }
 

@@ -248,7 +248,7 @@ fn d8_a_claim_made_anew_under_the_name_of_one_that_was_torn_away_has_that_ones_a
     let mut scene = Scene::with(pool("10.0.0.1-10.0.0.9"));
     scene.after(claim("a"));
     scene.tear_away(&claim_id("a"));
-    let adopt = "adopt address p-10-0-0-1 for claim a: annotation, owner";
+    let adopt = "adopt address p-10-0-0-1 for claim a: annotations, owner";
     assert_eq!(scene.after(claim("a")), ["read claim a", adopt, "bind claim a to p-10-0-0-1"]);
 }
 

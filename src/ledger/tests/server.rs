@@ -133,6 +133,7 @@ pub fn address(new: &NewAddress) -> Address {
         claim: new.claim.name.clone(),
         owner: Some(ClaimOwner { at: 1, uid: uid.clone() }),
         annotated: Some(uid),
+        adopted: false,
         has: Parts { annotations: true, owners: true, labels: false },
     }
 }
@@ -146,7 +147,8 @@ fn adopt(address: &mut Address, adoption: &Adoption) {
     if let Some(append) = adoption.finalizer {
         hold(&mut address.meta, append);
     }
-    if adoption.annotation.is_some() {
+    if adoption.annotations.is_some() {
+        address.adopted = true;
         address.annotated = Some(adoption.claim_uid.clone());
     }
     if let Some(place) = adoption.owner {

@@ -227,7 +227,9 @@ fn a_claim_whose_lost_address_a_person_held_for_a_while_gets_it_back() {
     scene.tear_away(&address_id("p-10-0-0-1"));
     scene.add(by_hand("router", "10.0.0.1", "somebody"));
     let due = scene.run();
-    assert_eq!(due, [format!("fail claim a: {EXHAUSTED} (still p-10-0-0-1)")]);
+    // A later object of that name might be there, which the claim publishes and no watch has shown yet.
+    let read = "read address p-10-0-0-1".to_owned();
+    assert_eq!(due, [read, format!("fail claim a: {EXHAUSTED} (still p-10-0-0-1)")]);
     scene.delete(&address_id("router"));
     assert_eq!(scene.run(), ["take 10.0.0.1 for claim a", "bind claim a to p-10-0-0-1"]);
 }

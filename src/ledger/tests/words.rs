@@ -46,7 +46,7 @@ fn publication(id: &Id, status: &Shown) -> String {
 fn lacks(adoption: &Adoption) -> String {
     let parts = [
         adoption.finalizer.map(|_| "finalizer"),
-        adoption.annotation.map(|_| "annotation"),
+        adoption.annotations.map(|_| "annotations"),
         adoption.owner.map(|_| "owner"),
     ];
     parts.into_iter().flatten().collect::<Vec<_>>().join(", ")

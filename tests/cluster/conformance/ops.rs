@@ -142,6 +142,7 @@ impl Author {
             claim: claim.into(),
             owner: None,
             annotated: None,
+            adopted: false,
             has: Parts::default(),
         }))
     }
@@ -241,7 +242,7 @@ impl Author {
             claim: claim.clone(),
             claim_uid: claim_uid.clone(),
             finalizer: self.one(&[None, Some(false), Some(true)]),
-            annotation: self.one(&[None, Some(false), Some(true)]),
+            annotations: self.one(&[None, Some(false), Some(true)]),
             owner: self.one(&[None, Some(Place::First), Some(Place::At(0)), Some(Place::At(1))]),
         };
         ((claim, claim_uid), Act::Adopt(Box::new(adoption)))

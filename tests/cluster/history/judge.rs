@@ -70,7 +70,8 @@ fn foreign(kind: Kind, object: &Value) -> (Map<String, Value>, Map<String, Value
     if kind == Kind::Pool {
         labels.retain(|key, _| !key.starts_with("cluster.x-k8s.io/"));
     }
-    annotations.remove("ipam.metal3.io/claim-uid");
+    annotations
+        .retain(|key, _| !matches!(key.as_str(), "ipam.metal3.io/claim-uid" | "ipam.metal3.io/adopted"));
     let finalizers = meta["finalizers"].as_array().cloned().unwrap_or_default();
     let ours = kind.finalizer().unwrap_or_default();
     (
