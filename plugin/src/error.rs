@@ -116,6 +116,14 @@ impl Asked {
         format!("your account needs the verb `{verb}` on `{resource}` in {}", self.place())
     }
 
+    /// What it means that an answer ends before it is complete.
+    pub fn incomplete(&self) -> Error {
+        let Self { verb, resource, .. } = self;
+        Error::new(Kind::Failed, format!("cannot {verb} {resource}"))
+            .caused_by("the API server ended its answer before that was complete")
+            .hint("try again")
+    }
+
     /// What a failed request means.
     pub fn failed(&self, error: kube::Error) -> Error {
         let Self { verb, resource, .. } = self;

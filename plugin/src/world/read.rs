@@ -1,10 +1,17 @@
-//! Reading objects: page by page, of the versions that are served.
+//! Reading objects, of the versions that are served: few in one page, and many as a stream.
+//!
+//! The pages after the first come from the store and cost the API server ten times what the first does, which comes from
+//! its cache: a hundred thousand objects take 20 s and more. The same objects as the beginning of a watch come from the
+//! cache in a quarter of that, one by one. So a list that does not end with its first page is read in that way, where the
+//! API server offers it to whoever asks.
 
 use std::borrow::Cow;
 use std::future::Future;
 
+use futures::{Stream, StreamExt};
 use ipam::api::{Family, GROUP, Kind, Resource};
 use ipam::apply::Target;
+use kube::core::WatchEvent;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -15,6 +22,10 @@ use crate::error::{Asked, Error, Kind as Failure};
 
 /// How many objects are asked for at once: with these the first rows come soon, and the memory stays small.
 const PAGE: usize = 1000;
+/// Asks for what there is now, one object after the other, and then for a bookmark with this annotation.
+const AS_STREAM: &str =
+    "watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true";
+const ALL_SENT: &str = "k8s.io/initial-events-end";
 /// Versions of Cluster API's kinds that can be read, the preferred one first.
 const READABLE: [&str; 2] = ["v1beta2", "v1beta1"];
 
@@ -115,7 +126,7 @@ impl Cluster {
     }
 
     /// Hands all objects of a kind to `take`; false where the kind is not installed.
-    pub async fn each<T: DeserializeOwned>(
+    pub async fn each<T: DeserializeOwned + Clone>(
         &self,
         kind: Kind,
         scope: &Scope,
@@ -126,7 +137,7 @@ impl Cluster {
     }
 
     /// The same for a kind of anybody.
-    pub async fn each_of<T: DeserializeOwned>(
+    pub async fn each_of<T: DeserializeOwned + Clone>(
         &self,
         group: &str,
         version: &str,
@@ -139,17 +150,56 @@ impl Cluster {
         let place = scope.namespace.as_ref().map_or(String::new(), |name| format!("namespaces/{name}/"));
         let selector =
             scope.selector.as_ref().map_or(String::new(), |text| format!("&labelSelector={}", escaped(text)));
-        let mut token = String::new();
+        let path = format!("/apis/{group}/{version}/{place}{plural}");
+        let first = format!("{path}?limit={PAGE}{selector}");
+        let Some(mut page) = self.get::<Page<T>>(&first, &asked).await? else { return Ok(false) };
+        let is_whole = page.metadata.token.is_empty();
+        if !is_whole && self.stream(&format!("{path}?{AS_STREAM}{selector}"), &asked, &mut take).await? {
+            return Ok(true);
+        }
         loop {
-            let from =
-                if token.is_empty() { String::new() } else { format!("&continue={}", escaped(&token)) };
-            let path = format!("/apis/{group}/{version}/{place}{plural}?limit={PAGE}{selector}{from}");
-            let Some(page) = self.get::<Page<T>>(&path, &asked).await? else { return Ok(false) };
             page.items.into_iter().for_each(&mut take);
             if page.metadata.token.is_empty() {
                 return Ok(true);
             }
-            token = page.metadata.token;
+            let next = format!("{first}&continue={}", escaped(&page.metadata.token));
+            let Some(following) = self.get(&next, &asked).await? else { return Ok(false) };
+            page = following;
+        }
+    }
+
+    /// Hands all objects to `take` as a watch begins with them; false, and none is handed over, where the API server
+    /// does not do that, or not for us.
+    async fn stream<T: DeserializeOwned + Clone>(
+        &self,
+        path: &str,
+        asked: &Asked,
+        mut take: impl FnMut(T),
+    ) -> Result<bool, Error> {
+        let request = http::Request::get(path).body(Vec::new());
+        let request = request.map_err(|error| Error::new(Failure::Failed, "no request").caused_by(error))?;
+        let mut events = match self.in_time(asked, self.client.request_events::<T>(request)).await? {
+            Ok(watch) => std::pin::pin!(events_of(watch)),
+            Err(kube::Error::Api(_)) => return Ok(false),
+            Err(error) => return Err(asked.failed(error)),
+        };
+        // Changes follow what there was when it began, and that is what was asked for.
+        let mut is_past = false;
+        loop {
+            match self.in_time(asked, events.next()).await? {
+                Some(Ok(WatchEvent::Added(object))) if !is_past => take(object),
+                Some(Ok(WatchEvent::Added(_) | WatchEvent::Modified(_) | WatchEvent::Deleted(_))) => {
+                    is_past = true;
+                }
+                Some(Ok(WatchEvent::Bookmark(mark))) => {
+                    if mark.metadata.annotations.contains_key(ALL_SENT) {
+                        return Ok(true);
+                    }
+                }
+                Some(Ok(WatchEvent::Error(status))) => return Err(asked.failed(kube::Error::Api(status))),
+                Some(Err(error)) => return Err(asked.failed(error)),
+                None => return Err(asked.incomplete()),
+            }
         }
     }
 
@@ -176,6 +226,13 @@ impl Cluster {
         })
         .await
     }
+}
+
+/// The events of a watch, whose type the compiler does not see otherwise.
+fn events_of<T>(
+    watch: impl Stream<Item = Result<WatchEvent<T>, kube::Error>>,
+) -> impl Stream<Item = Result<WatchEvent<T>, kube::Error>> {
+    watch
 }
 
 /// A text as it stands in a query.

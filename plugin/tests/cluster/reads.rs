@@ -1,6 +1,11 @@
 //! The verbs that show something; no controller is needed for any of them.
 
+use futures::{StreamExt, TryStreamExt};
+use kube::Api;
+use kube::api::PostParams;
+use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
 use serde_json::{Value, json};
+use testbed::proxy::{Action, Match, Proxy, Reply, Rule, Verb};
 
 use crate::scene::{Scene, objects, words};
 
@@ -327,4 +332,43 @@ async fn the_fields_of_every_answer_are_documented() {
         documented += &(fields(&said.stdout) + "\n");
     }
     assert_eq!(documented, include_str!("../data.txt"));
+}
+
+/// More addresses than fit into one page.
+const MANY: usize = 1001;
+
+/// `MANY` addresses that nobody has claimed.
+async fn crowded() -> Scene {
+    let scene = Scene::new("crowded").await;
+    let kind = ApiResource::from_gvk(&GroupVersionKind::gvk("ipam.metal3.io", "v1alpha1", "IPAddress"));
+    let addresses: Api<DynamicObject> = Api::namespaced_with(scene.plane.client(), &scene.namespace, &kind);
+    let create = |n: usize| {
+        let ip = format!("10.0.{}.{}", n / 250, n % 250 + 1);
+        let object = objects::address(&format!("p-{n}"), &ip, "p", &format!("c{n}"), "u");
+        let (addresses, object) = (addresses.clone(), serde_json::from_value(object).unwrap());
+        async move { addresses.create(&PostParams::default(), &object).await }
+    };
+    let all = futures::stream::iter(0..MANY).map(create).buffer_unordered(32);
+    all.try_for_each(|_| async { Ok(()) }).await.unwrap();
+    scene
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_list_is_whole_whether_it_comes_as_a_stream_or_in_pages() {
+    let scene = crowded().await;
+    let proxy = Proxy::start(&scene.plane).await.unwrap();
+    let kubeconfig = proxy.kubeconfig(scene.plane.admin_token()).unwrap();
+    let show = || {
+        let file = kubeconfig.to_str().unwrap();
+        let said = scene.ipam(&["addresses", "--no-headers", "--kubeconfig", file]);
+        assert_eq!((said.code, said.stdout.lines().count()), (0, MANY), "{}", said.stderr);
+        said.stdout
+    };
+    let of = |verb| proxy.count(&Match::verb(verb).resource("ipaddresses.ipam.metal3.io"));
+    let streamed = show();
+    assert_eq!((of(Verb::List), of(Verb::Watch)), (1, 1));
+    // An API server that does not know such a watch.
+    proxy.add(Rule::new(Match::verb(Verb::Watch), Action::AnswerBefore(Reply::invalid())));
+    assert_eq!(show(), streamed);
+    assert_eq!((of(Verb::List), of(Verb::Watch)), (3, 2));
 }
