@@ -78,11 +78,12 @@ impl Ledger {
         }
         self.link_address(&address);
         let entry = match old {
-            // Somebody is about to publish it: its grace begins anew.
-            Some(old) if address.adopted && !old.address.adopted => {
-                Entry { address, unsure: false, orphan: Orphan::No, ..*old }
+            Some(old) => {
+                // Where somebody is about to publish it, its grace begins anew.
+                let is_new_hope = address.adopted && !old.address.adopted;
+                let orphan = if is_new_hope { Orphan::No } else { old.orphan };
+                Entry { address, unsure: false, orphan, ..*old }
             }
-            Some(old) => Entry { address, unsure: false, ..*old },
             None => Entry {
                 address,
                 unsure: false,

@@ -151,7 +151,7 @@ impl Ledger {
         } else {
             book.hold(ip);
             book.takes += 1;
-            entry.reserve = Some(Reserve { ip, name, unsure: false, made: false, fence: Fence::Due });
+            entry.reserve = Some(Reserve { ip, name, unsure: false, made: None, fence: Fence::Due });
         }
         self.relock(id);
         if let Some(pool) = left {

@@ -20,12 +20,13 @@ impl Ledger {
         let (is_take, is_look) = (matches!(write.act, Act::Take(_)), matches!(write.act, Act::Look { .. }));
         match outcome {
             Outcome::Seen(_) | Outcome::Gone if is_look => self.looked(write, outcome),
-            Outcome::Seen(_) | Outcome::Names { .. } => {
+            Outcome::Seen(seen) if is_take => {
                 entry.retry.succeeded();
-                if let Some(reserve) = entry.reserve.as_mut().filter(|_| is_take) {
-                    reserve.made = true;
+                if let Some(reserve) = &mut entry.reserve {
+                    reserve.made = Some(seen.meta().uid.clone());
                 }
             }
+            Outcome::Seen(_) | Outcome::Names { .. } => entry.retry.succeeded(),
             Outcome::NotNow(wish) => entry.retry.failed(now.elapsed, *wish, rng),
             Outcome::Exists | Outcome::Unknown(_) if is_take => {
                 entry.retry.failed(now.elapsed, None, rng);
@@ -47,7 +48,7 @@ impl Ledger {
                 entry.unsure = true;
                 // A publication may come late: from now on the object is as if another controller had made it.
                 if let Some(reserve) = &mut entry.reserve {
-                    reserve.made = false;
+                    reserve.made = None;
                 }
                 self.doubt_target(write);
             }

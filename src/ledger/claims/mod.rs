@@ -15,7 +15,7 @@ use std::time::Duration;
 use super::book::Turn;
 use super::held::Held;
 use super::retry::Retry;
-use super::{Address, Claim, Id, Ledger, Task, Text, Verdict};
+use super::{Address, Claim, Id, Ledger, Task, Text, Uid, Verdict};
 use crate::api::Kind;
 use fence::Fence;
 pub(super) use fence::Surveys;
@@ -55,8 +55,8 @@ struct Reserve {
     name: Text,
     /// The take went unanswered, or the name is taken: it has to be read who has it.
     unsure: bool,
-    /// The object was made here, and nobody has tried to publish it.
-    made: bool,
+    /// The object that was made here, while nobody has tried to publish it.
+    made: Option<Uid>,
     /// Whether the other family is known not to have the address too.
     fence: Fence,
 }
@@ -139,7 +139,7 @@ impl Entry {
 
     /// Whether an address object was made here for the claim, and nobody has tried to publish it since.
     fn made(&self, address: &Address) -> bool {
-        self.reserve.as_ref().is_some_and(|reserve| reserve.made && reserve.name == address.id.name)
+        self.reserve.as_ref().is_some_and(|reserve| reserve.made.as_ref() == Some(&address.meta.uid))
     }
 
     fn publishes(&self, address: &Address) -> bool {

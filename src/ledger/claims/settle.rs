@@ -88,7 +88,7 @@ impl Ledger {
         book.hold(ip);
         book.takes += 1;
         entry.reserve =
-            Some(Reserve { ip, name: winner.id.name.clone(), unsure: false, made: false, fence: Fence::Due });
+            Some(Reserve { ip, name: winner.id.name.clone(), unsure: false, made: None, fence: Fence::Due });
         self.relock(id);
     }
 }

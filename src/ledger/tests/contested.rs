@@ -51,13 +51,19 @@ fn an_address_that_somebody_else_had_too_is_published_once_nobody_else_has_it() 
     assert_eq!(scene.run(), [ADOPT, "bind claim a to p-10-0-0-1"]);
 }
 
-#[test]
-fn d1_an_address_that_another_controller_is_about_to_publish_is_not_withdrawn() {
+/// An address object that was made here for claim `a`, just when one of the other family came.
+fn rivals() -> Scene {
     let mut scene = Scene::with(pool("10.0.0.1-10.0.0.9"));
     scene.add(claim("a"));
     scene.due();
     scene.add(twin_object("10.0.0.1"));
     scene.done();
+    scene
+}
+
+#[test]
+fn d1_an_address_that_another_controller_is_about_to_publish_is_not_withdrawn() {
+    let mut scene = rivals();
     // Both families have it, but another controller has seen the twin go, says that it publishes this one, and does so.
     scene.change_address("p-10-0-0-1", |address| address.adopted = true);
     let due = scene.run_for(Duration::from_secs(1));
@@ -69,12 +75,30 @@ fn d1_an_address_that_another_controller_is_about_to_publish_is_not_withdrawn() 
 }
 
 #[test]
-fn an_address_whose_deletion_was_asked_for_is_published_only_once_that_deletion_counts_no_more() {
-    let mut scene = Scene::with(pool("10.0.0.1-10.0.0.9"));
-    scene.add(claim("a"));
-    scene.due();
+fn d1_an_address_that_another_controller_has_made_anew_is_not_withdrawn() {
+    let mut scene = rivals();
+    let uid = scene.server.objects[&claim_id("a")].meta().uid.to_string();
+    scene.tear_away(&address_id("p-10-0-0-1"));
+    scene.add(made("p-10-0-0-1", "10.0.0.1", "a", &uid));
+    assert_eq!(scene.due()[..1], ["take 10.0.0.2 for claim a"]);
+}
+
+#[test]
+fn d10_the_grace_begins_anew_once_another_controller_is_about_to_publish() {
+    let mut scene = Scene::with(pool("10.0.0.1-10.0.0.1"));
     scene.add(twin_object("10.0.0.1"));
-    scene.done();
+    scene.run_for(Duration::from_secs(5));
+    add_made_elsewhere(&mut scene, "p-10-0-0-1", "10.0.0.1");
+    scene.run_for(Duration::from_secs(29));
+    scene.change_address("p-10-0-0-1", |address| address.adopted = true);
+    let is_swept = |due: Vec<String>| due.contains(&"delete address p-10-0-0-1".to_owned());
+    assert!(!is_swept(scene.run_for(Duration::from_secs(29))));
+    assert!(is_swept(scene.run_for(Duration::from_secs(1))));
+}
+
+#[test]
+fn an_address_whose_deletion_was_asked_for_is_published_only_once_that_deletion_counts_no_more() {
+    let mut scene = rivals();
     assert_eq!(scene.due(), ["delete address p-10-0-0-1"]);
     scene.lose();
     scene.tear_away(&id(Kind::Address(Family::Capi), "p-10-0-0-1"));
