@@ -9,19 +9,12 @@ use crate::check::Check;
 use crate::server::Server;
 
 /// What is remembered of the past: the address that each claim publishes.
-#[derive(Clone, Hash)]
+#[derive(Clone, Default, Hash)]
 pub struct Judge {
-    /// What is published may be torn away for a while.
-    torn: bool,
     published: BTreeMap<Uid, IpAddr>,
 }
 
 impl Judge {
-    /// Nothing is published yet.
-    pub fn new(torn: bool) -> Self {
-        Self { torn, published: BTreeMap::new() }
-    }
-
     /// Judges what the server holds now.
     pub fn look(&mut self, server: &Server) -> Result<(), String> {
         let mut holders: BTreeMap<IpAddr, &Claim> = BTreeMap::new();
@@ -40,12 +33,10 @@ impl Judge {
         let before = self.published.get(&claim.meta.uid).copied();
         let name = claim.shown.address.as_ref().filter(|_| claim.shown.ready.as_ref().is_some_and(|r| r.is));
         let Some(name) = name else {
-            return before
-                .filter(|_| !self.torn)
-                .map_or(Ok(()), |ip| Err(format!("{} published {ip} and does not now", claim.id)));
+            return before.map_or(Ok(()), |ip| Err(format!("{} published {ip} and does not now", claim.id)));
         };
         let address = server.address(&claim.address_id(name));
-        if address.is_none() && (claim.meta.deleting || (self.torn && before.is_some())) {
+        if address.is_none() && claim.meta.deleting {
             return Ok(());
         }
         let its = address.filter(|address| address.claim_uid() == Some(&claim.meta.uid));

@@ -31,7 +31,6 @@ const ALONE: World = World {
     fresh: &[(Metal3, "a"), (Capi, "b")],
     people: &[],
     faults: NONE,
-    torn: false,
     served: 2,
 };
 
@@ -122,7 +121,7 @@ fn two_controllers_give_a_claim_one_address() {
 
 #[test]
 fn a_controller_that_does_not_fence_is_found_out() {
-    let world = World { controllers: &[false, false], torn: true, ..ALONE };
+    let world = World { controllers: &[false, false], ..ALONE };
     let Err(broken) = explore(world, Order::Breadth, usize::MAX) else { panic!("nothing was found") };
     assert!(broken.why.contains("both publish 10.0.0.1"), "{broken}");
 }
@@ -141,20 +140,20 @@ fn large_one_controller_may_crash_and_a_write_of_it_arrive_late() {
 
 #[test]
 fn large_two_controllers_publish_nothing_twice_when_a_claim_is_made_anew() {
-    large("two controllers, recreation", World { controllers: TWO, torn: false, ..RECREATE });
+    large("two controllers, recreation", World { controllers: TWO, ..RECREATE });
 }
 
 #[test]
 fn large_two_controllers_publish_nothing_twice_when_an_address_is_released() {
-    large("two controllers, release", World { controllers: TWO, torn: false, ..RELEASE });
+    large("two controllers, release", World { controllers: TWO, ..RELEASE });
 }
 
 #[test]
 fn large_two_controllers_publish_one_address_once() {
-    large("two controllers, both kinds, one address", World { controllers: TWO, torn: false, ..ONE_ADDRESS });
+    large("two controllers, both kinds, one address", World { controllers: TWO, ..ONE_ADDRESS });
 }
 
 #[test]
 fn large_two_controllers_publish_two_addresses_once_each() {
-    large("two controllers, both kinds", World { controllers: TWO, torn: false, ..ALONE });
+    large("two controllers, both kinds", World { controllers: TWO, ..ALONE });
 }

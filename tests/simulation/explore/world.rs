@@ -25,8 +25,6 @@ pub struct World {
     pub people: &'static [Deed],
     /// What may go wrong.
     pub faults: Faults,
-    /// A published address may be torn away for a while, if it comes back, and nobody else publishes it.
-    pub torn: bool,
     /// So many claims have an address in the end.
     pub served: usize,
 }
