@@ -116,18 +116,15 @@ impl Asked {
         format!("your account needs the verb `{verb}` on `{resource}` in {}", self.place())
     }
 
-    /// What it means that an answer ends before it is complete.
-    pub fn incomplete(&self) -> Error {
+    /// It cannot be had; the cause and the way out are the caller's.
+    pub fn cannot(&self) -> Error {
         let Self { verb, resource, .. } = self;
         Error::new(Kind::Failed, format!("cannot {verb} {resource}"))
-            .caused_by("the API server ended its answer before that was complete")
-            .hint("try again")
     }
 
     /// What a failed request means.
     pub fn failed(&self, error: kube::Error) -> Error {
-        let Self { verb, resource, .. } = self;
-        let failed = Error::new(Kind::Failed, format!("cannot {verb} {resource}"));
+        let failed = self.cannot();
         match error {
             kube::Error::Api(status) if status.code == 403 => {
                 failed.caused_by(status.message.clone()).hint(self.permission())
