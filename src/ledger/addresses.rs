@@ -96,7 +96,7 @@ impl Ledger {
         let (claim, pool) = (entry.address.claim_id(), entry.address.pool_id());
         self.addresses.insert(id.clone(), Box::new(entry));
         self.relink_claim(&claim);
-        self.refresh_blocked(&id);
+        self.tell_of_name(&id, &pool);
         self.wake(&id);
         self.wake(&claim);
         self.wake(&pool);
@@ -124,8 +124,10 @@ impl Ledger {
         }
         self.relink_claim(&claim);
         self.unblock(id);
+        let pool = entry.address.pool_id();
+        self.tell_of_name(id, &pool);
         self.wake(&claim);
-        self.wake(&entry.address.pool_id());
+        self.wake(&pool);
     }
 
     fn link_address(&mut self, address: &Address) {
@@ -193,53 +195,6 @@ impl Ledger {
     pub(super) fn drop_if_empty(&mut self, pool: &Id) {
         if self.books.get(pool).is_some_and(super::Book::is_empty) {
             self.books.remove(pool);
-        }
-    }
-
-    /// Notes that the name `by`, which ours for `ip` would need, is another pool's.
-    pub(super) fn block(&mut self, pool: &Id, ip: IpAddr, by: &Id) {
-        let Some(book) = self.books.get_mut(pool) else { return };
-        if book.blocked.insert(by.clone(), ip).is_none() {
-            book.hold(ip);
-            self.blocks.entry(by.clone()).or_default().insert(pool.clone());
-            self.wake(pool);
-        }
-    }
-
-    /// Has the pools whose names an object has tell whose it is.
-    fn refresh_blocked(&mut self, by: &Id) {
-        for pool in self.blocks.get(by).cloned().unwrap_or_default() {
-            if let Some(book) = self.books.get_mut(&pool) {
-                book.chore.stale = true;
-            }
-            self.wake(&pool);
-        }
-    }
-
-    /// Lets go of what a name blocks, unless there is an object or a claim that needs it.
-    pub(super) fn unblock(&mut self, by: &Id) {
-        if self.address(by).is_some() || self.lockers(by).next().is_some() {
-            return;
-        }
-        for pool in self.blocks.remove(by).unwrap_or_default() {
-            let blocked = self.books.get_mut(&pool).and_then(|book| book.blocked.remove(by));
-            if let Some(ip) = blocked {
-                self.let_go(&pool, ip);
-            }
-        }
-    }
-
-    /// Lets go of what names block in a pool whose addresses will have other names from now on.
-    pub(super) fn unblock_all(&mut self, pool: &Id) {
-        let blocked = self.books.get_mut(pool).map(|book| std::mem::take(&mut book.blocked));
-        for (by, ip) in blocked.unwrap_or_default() {
-            if let Some(pools) = self.blocks.get_mut(&by) {
-                pools.remove(pool);
-                if pools.is_empty() {
-                    self.blocks.remove(&by);
-                }
-            }
-            self.let_go(pool, ip);
         }
     }
 

@@ -25,6 +25,7 @@ mod addresses;
 mod book;
 mod census;
 mod claims;
+mod collisions;
 mod consistency;
 mod digest;
 mod figures;

@@ -53,9 +53,8 @@ impl Ledger {
 
     /// Wakes the pools of a Cluster, and what depends on them.
     pub(super) fn wake_pools_of(&mut self, cluster: &Id) {
-        let first = cluster.beside(Kind::Pool, &"".into());
-        let in_namespace = self.books.range(first..).take_while(|(id, _)| id.namespace == cluster.namespace);
-        let pools: Vec<Id> = in_namespace
+        let pools: Vec<Id> = self
+            .books_beside(cluster)
             .filter(|(_, book)| {
                 book.pool.as_ref().is_some_and(|pool| pool.cluster.as_ref() == Some(&cluster.name))
             })

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use super::book::Book;
+use super::collisions::Collisions;
 use super::{Id, Ledger, Now, Pool};
 use crate::api::{Family, IPPoolStatus};
 
@@ -54,8 +55,15 @@ impl Ledger {
         let pool = book.pool.as_ref()?;
         let (indexes, size, truncated) = self.indexes(book);
         let print = fingerprint(indexes.iter().map(|(claim, ip)| (claim.as_str(), ip.as_str())));
-        let conditions = self.conditions(book, pool, truncated, now);
-        let (capacity, available) = (count(book.space.capacity()), count(book.space.free()));
+        let collisions = self.collisions(book, pool);
+        let free = collisions.free(book);
+        let conditions = [
+            Some(self.ready(book, pool, free)),
+            truncated.then(|| self.truncated()),
+            name_conflict(&collisions),
+        ];
+        let conditions = conditions_of(pool, conditions.into_iter().flatten(), now);
+        let (capacity, available) = (count(book.space.capacity()), count(free));
         let seen = &pool.status;
         let same_indexes = seen.indexes == print && seen.last_updated.is_some();
         if same_indexes
@@ -98,22 +106,7 @@ impl Ledger {
         (indexes, size, false)
     }
 
-    /// The pool's conditions: ours as they should be, everybody else's as they are.
-    fn conditions(&self, book: &Book, pool: &Pool, truncated: bool, now: Now) -> Vec<Condition> {
-        let ours = [
-            Some(self.ready(book, pool)),
-            truncated.then(|| self.truncated()),
-            self.name_conflict(book, pool),
-        ];
-        let ours: Vec<Condition> =
-            ours.into_iter().flatten().map(|wanted| wanted.dated(&pool.status.conditions, now)).collect();
-        let foreign = pool.status.conditions.iter().filter(|seen| !OURS.contains(&seen.type_.as_str()));
-        let mut conditions: Vec<Condition> = foreign.cloned().chain(ours).collect();
-        conditions.sort_by(|a, b| a.type_.cmp(&b.type_));
-        conditions
-    }
-
-    fn ready(&self, book: &Book, pool: &Pool) -> Wanted {
+    fn ready(&self, book: &Book, pool: &Pool, free: u128) -> Wanted {
         let not = |reason, message| Wanted { type_: READY, is: false, reason, message };
         if let Some(why) = self.closed(&pool.id) {
             return not(if pool.meta.deleting { "Deleting" } else { "WaitingForCluster" }, why);
@@ -126,7 +119,7 @@ impl Ledger {
             let why = if ignored.is_empty() { "The pool holds no address".to_owned() } else { ignored };
             return not("InvalidSpec", why);
         }
-        if book.space.free() == 0 {
+        if free == 0 {
             return not("Exhausted", "All addresses are held or reserved".into());
         }
         let message = if ignored.is_empty() {
@@ -144,26 +137,34 @@ impl Ledger {
         );
         Wanted { type_: TRUNCATED, is: true, reason: "SizeLimit", message }
     }
+}
 
-    /// Only what another pool has made counts: a name that is about to be used is nobody's yet, and one that an object
-    /// of this pool has, with another address in it, is no matter of the `namePrefix`.
-    fn name_conflict(&self, book: &Book, pool: &Pool) -> Option<Wanted> {
-        let others = book.blocked.iter().filter_map(|(object, ip)| {
-            let other = &self.address(object)?.pool;
-            (*other != pool.id.name).then_some((object, ip, other))
-        });
-        let (object, ip, other) = others.clone().next()?;
-        let whose = if other.is_empty() {
-            format!("the IPAddress \"{}\" of another provider", object.name)
-        } else {
-            format!("the IPAddress \"{}\" of pool \"{other}\", which uses the same namePrefix,", object.name)
-        };
-        let message = format!(
-            "{} of this pool's addresses cannot be handed out, {ip} for one: {whose} has the name that is needed",
-            others.count()
-        );
-        Some(Wanted { type_: NAME_CONFLICT, is: true, reason: "SharedNamePrefix", message })
-    }
+/// Blames another pool only for what that has made: a name that is about to be used is nobody's yet, and one that an
+/// object of this pool has, with another address in it, is no matter of the `namePrefix`.
+fn name_conflict(collisions: &Collisions) -> Option<Wanted> {
+    let (ip, other) = collisions.first()?;
+    let whose = if other.pool.is_empty() {
+        format!("the IPAddress \"{}\" of another provider", other.id.name)
+    } else {
+        format!(
+            "the IPAddress \"{}\" of pool \"{}\", which uses the same namePrefix,",
+            other.id.name, other.pool
+        )
+    };
+    let message = format!(
+        "{} of this pool's addresses cannot be handed out, {ip} for one: {whose} has the name that is needed",
+        collisions.count()
+    );
+    Some(Wanted { type_: NAME_CONFLICT, is: true, reason: "SharedNamePrefix", message })
+}
+
+/// The conditions of a pool: ours as they should be, everybody else's as they are.
+fn conditions_of(pool: &Pool, ours: impl Iterator<Item = Wanted>, now: Now) -> Vec<Condition> {
+    let ours = ours.map(|wanted| wanted.dated(&pool.status.conditions, now));
+    let foreign = pool.status.conditions.iter().filter(|seen| !OURS.contains(&seen.type_.as_str()));
+    let mut conditions: Vec<Condition> = foreign.cloned().chain(ours).collect();
+    conditions.sort_by(|a, b| a.type_.cmp(&b.type_));
+    conditions
 }
 
 const READY: &str = "Ready";

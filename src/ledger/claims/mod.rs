@@ -42,6 +42,8 @@ pub(super) struct Entry {
     lost: Option<IpAddr>,
     /// An address object that a former claim of its name has left.
     heirloom: Option<Heirloom>,
+    /// Leave to release an address object that was made for another.
+    leave: Option<Leave>,
     /// The queue that the claim is in.
     queued: Option<Queue>,
     in_flight: bool,
@@ -59,6 +61,16 @@ struct Reserve {
     made: Option<Uid>,
     /// Whether the other family is known not to have the address too.
     fence: Fence,
+}
+
+/// Leave of a claim whose deletion was asked for to release an address object that it publishes and that was made for
+/// another: a later claim of its name may have inherited that, and this view of the claim be old.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct Leave {
+    /// The version of the object: whoever inherits it marks it first.
+    version: u64,
+    /// The claim was read after that version was seen.
+    given: bool,
 }
 
 /// A queue of claims that wait: for this address, or for any.
@@ -129,11 +141,12 @@ impl Entry {
             locks,
             lost: _,
             heirloom,
+            leave,
             queued,
             in_flight,
             retry,
         } = self;
-        (claim, unsure, held, publishes, end_seen, heirloom).hash(into);
+        (claim, unsure, held, publishes, end_seen, heirloom, leave).hash(into);
         (reserve, locks, queued, in_flight, retry.left(now)).hash(into);
     }
 
@@ -193,6 +206,7 @@ impl Ledger {
             locks: Vec::new(),
             lost: None,
             heirloom: None,
+            leave: None,
             queued: None,
             in_flight,
             retry: Retry::default(),

@@ -6,7 +6,7 @@ use rand::Rng;
 
 use super::super::addresses::release;
 use super::super::{Act, Address, Claim, Id, Ledger, Now, Ready, Shown, Step, Task, Verdict};
-use super::{Choice, Entry};
+use super::{Choice, Entry, Leave};
 use crate::api::Family;
 
 impl Ledger {
@@ -49,7 +49,14 @@ impl Ledger {
         }
         let mut held = self.held_by(entry).peekable();
         if held.peek().is_some() {
-            return held.find_map(release);
+            let (address, act) = held.find_map(|address| Some((address, release(address)?)))?;
+            let leave = Leave { version: address.meta.version, given: true };
+            if address.claim_uid() == Some(&meta.uid) || address.meta.deleting || entry.leave == Some(leave) {
+                return Some(act);
+            }
+            drop(held);
+            self.claims.get_mut(id)?.leave = Some(Leave { given: false, ..leave });
+            return Some(self.look(id));
         }
         drop(held);
         if let Some(unknown) = self.published_but_unknown(entry) {

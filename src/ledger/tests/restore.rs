@@ -224,3 +224,36 @@ fn a_claim_that_is_deleted_while_it_inherits_leaves_the_address_to_the_sweep() {
     assert_eq!(scene.run()[0], "read claim a");
     assert_eq!(scene.run_for(GRACE)[1..4], SWEEP[..3]);
 }
+
+/// A claim that is on its way out and publishes an address object that was made for another.
+fn leaving() -> Scene {
+    let mut scene = left();
+    let shown = Shown { address: Some("p-10-0-0-1".into()), ..Shown::default() };
+    let meta = Meta { deleting: true, ..claim("a").meta };
+    scene.add(Claim { meta, shown, ..claim("a") });
+    scene
+}
+
+#[test]
+fn l6_what_was_made_for_another_claim_is_released_after_a_read_of_the_one_that_goes() {
+    let release = ["read claim a", "delete address p-10-0-0-1", "strip address p-10-0-0-1", "strip claim a"];
+    let mut scene = leaving();
+    assert_eq!(scene.run()[..4], release);
+}
+
+#[test]
+fn l6_what_a_later_claim_has_inherited_is_not_released_for_one_that_was_torn_away() {
+    let mut scene = leaving();
+    assert_eq!(scene.due(), ["read claim a"]);
+    scene.done();
+    // Another controller lets a later claim inherit the address, and publishes it; only the mark is seen here.
+    scene.server.objects.remove(&claim_id("a"));
+    let shown = Shown { address: Some("p-10-0-0-1".into()), ..Shown::default() };
+    scene.add_unseen(Claim { shown, ..claim("a") });
+    scene.change_address("p-10-0-0-1", |address| address.adopted = true);
+    assert_eq!(scene.due(), ["read claim a"]);
+    scene.done();
+    scene.run_for(GRACE * 10);
+    assert_eq!(scene.bound(), [("a", "p-10-0-0-1")]);
+    assert!(!scene.server.objects[&address_id("p-10-0-0-1")].meta().deleting);
+}

@@ -288,3 +288,40 @@ fn s8_many_busy_pools_do_not_take_the_room_of_the_claims() {
     // Each pool once at first, and then ten a second together.
     assert!((50..=50 + 10 * 10).contains(&written), "{written} statuses in ten seconds");
 }
+
+#[test]
+fn s4_what_a_status_says_of_a_shared_name_prefix_does_not_depend_on_who_came_upon_it() {
+    let mut scene = Scene::with(twin("q", "10.0.0.1-10.0.0.3"));
+    scene.after(Claim { pool: "q".into(), ..claim("a") });
+    scene.after(Claim { pool: "q".into(), ..claim("b") });
+    scene.add(pool("10.0.0.1-10.0.0.9"));
+    scene.run_for(SECOND);
+    // No claim of this pool has come upon a name so far.
+    assert_eq!(conditions(&scene)[0], ("NameConflict", "True", "SharedNamePrefix"));
+    assert!(
+        message(&scene, "NameConflict")
+            .starts_with("2 of this pool's addresses cannot be handed out, 10.0.0.1")
+    );
+    let free = status(&scene).available_ip_count;
+    assert_eq!(free, Some(7));
+    let said = status(&scene).conditions.clone();
+    // One that comes upon the first name changes nothing of that but what it takes.
+    scene.after(claim("c"));
+    scene.run_for(SECOND);
+    assert_eq!((status(&scene).available_ip_count, &status(&scene).conditions), (Some(6), &said));
+}
+
+#[test]
+fn s4_a_shared_name_prefix_is_told_of_until_the_other_pools_address_is_gone() {
+    let mut scene = Scene::with(twin("q", "10.0.0.1"));
+    scene.add(pool("10.0.0.1-10.0.0.2"));
+    scene.run_for(SECOND);
+    assert_eq!(conditions(&scene), [("Ready", "True", "Available")]);
+    scene.after(Claim { pool: "q".into(), ..claim("a") });
+    scene.run_for(SECOND);
+    assert_eq!(conditions(&scene)[0], ("NameConflict", "True", "SharedNamePrefix"));
+    scene.delete(&claim_id("a"));
+    scene.run_for(SECOND);
+    assert_eq!(conditions(&scene), [("Ready", "True", "Available")]);
+    assert_eq!(status(&scene).available_ip_count, Some(2));
+}

@@ -163,16 +163,6 @@ impl Crew {
         }
     }
 
-    /// Of a crowd one stays: several show of a pool what each has met itself, and correct each other for ever.
-    pub async fn thin_out(&mut self) {
-        while self.manning == Manning::Crowd && self.members.len() > 1 {
-            let mut member = self.members.remove(0);
-            member.replica.signal(Signal::TERM);
-            assert!(member.replica.ended().await.success(), "{}", member.replica.log());
-            self.past.push(member.replica);
-        }
-    }
-
     /// How many changes they have asked for so far, those of the lease and events aside.
     pub fn writes(&self) -> usize {
         let of =

@@ -154,7 +154,6 @@ pub async fn settled(scene: &Scene, crew: &mut Crew, tally: &Tally) {
         assert!(start.elapsed() < Duration::from_mins(1), "{disorder}\n{}", crew.logs());
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    crew.thin_out().await;
     scene.in_order().await;
     let mut writes = crew.writes();
     loop {
