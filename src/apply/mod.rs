@@ -6,6 +6,7 @@
 mod body;
 mod change;
 mod connect;
+pub mod lean;
 mod outcome;
 mod reply;
 mod review;

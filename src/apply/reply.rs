@@ -8,7 +8,7 @@ use serde_json::Value;
 /// What became of a change.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Reply {
-    /// It took effect (or was read); this is the object now.
+    /// It took effect (or was read); this is the object now, without its `managedFields`.
     Object(Box<Value>),
     /// The deletion took effect at once; nothing is left.
     Deleted,
@@ -48,7 +48,7 @@ impl Reply {
     /// A body that is no JSON never turns an error into a success, and a success into [`Reply::Unknown`]: it took
     /// effect, but what the object is now has to be read.
     pub fn read(code: u16, headers: &HeaderMap, body: &[u8]) -> Self {
-        let value: Option<Value> = serde_json::from_slice(body).ok();
+        let value: Option<Value> = super::lean::value(body).ok();
         let text = |key: &str| value.as_ref().and_then(|v| v[key].as_str()).unwrap_or_default();
         let message = match text("message") {
             "" => format!("HTTP status {code}"),

@@ -200,7 +200,7 @@ fn cluster(view: &View<ClusterSpec, NoStatus>, version: CapiVersion) -> Seen {
 /// required must not end the watch of all.
 #[derive(Clone, Debug, Deserialize)]
 struct View<S, T> {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::apply::lean::metadata")]
     metadata: ObjectMeta,
     #[serde(default)]
     spec: S,
