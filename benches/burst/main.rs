@@ -30,14 +30,19 @@ struct Settings {
     families: Vec<Family>,
     rounds: usize,
     bare: bool,
+    /// The claims are bound, and that is all: a release takes longer than that.
+    keep: bool,
     /// The requests a claim are shown by verb, resource and code.
     requests: bool,
-    peer: Option<String>,
+    /// The floor comes first.
+    contenders: Vec<Contender>,
 }
 
 /// Who serves the claims.
 enum Contender {
     Floor,
+    /// The floor's writes, while bare readers take what the watches of a controller would get.
+    WatchedFloor,
     Controller,
     Peer(String),
 }
@@ -46,6 +51,7 @@ impl Contender {
     fn name(&self) -> &'static str {
         match self {
             Self::Floor => "floor",
+            Self::WatchedFloor => "floor, watched",
             Self::Controller => "controller",
             Self::Peer(_) => "peer",
         }
@@ -54,7 +60,7 @@ impl Contender {
     /// How it is started; the floor is this process.
     fn command(&self) -> Option<&str> {
         match self {
-            Self::Floor => None,
+            Self::Floor | Self::WatchedFloor => None,
             Self::Controller => Some(CONTROLLER),
             Self::Peer(command) => Some(command),
         }
@@ -73,13 +79,11 @@ async fn main() {
     let settings = settings();
     let plane = ControlPlane::start(Options::default()).await.expect("the control plane starts");
     install(&plane).await;
-    let peer = settings.peer.clone().map(Contender::Peer);
-    let contenders: Vec<_> = [Contender::Floor, Contender::Controller].into_iter().chain(peer).collect();
     for family in &settings.families {
         let mut rounds = Vec::new();
         for round in 1..=settings.rounds {
             let mut row = Vec::new();
-            for contender in &contenders {
+            for contender in &settings.contenders {
                 let kind = Kind::Claim(*family).name();
                 eprintln!("{kind}: round {round} of {}, {}", settings.rounds, contender.name());
                 let layout = settings.scenario.layout(settings.claims, settings.pools);
@@ -111,8 +115,9 @@ fn settings() -> Settings {
         families: Family::ALL.to_vec(),
         rounds: 3,
         bare: false,
+        keep: false,
         requests: false,
-        peer: None,
+        contenders: vec![Contender::Floor, Contender::Controller],
     };
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
@@ -124,13 +129,15 @@ fn settings() -> Settings {
             "--kind" => settings.families = vec![chosen(&value(), &KINDS)],
             "--rounds" => settings.rounds = value().parse().expect("--rounds N"),
             "--bare" => settings.bare = true,
+            "--keep" => settings.keep = true,
+            "--watched" => settings.contenders.insert(1, Contender::WatchedFloor),
             "--requests" => settings.requests = true,
-            "--peer" => settings.peer = Some(value()),
+            "--peer" => settings.contenders.push(Contender::Peer(value())),
             // What cargo adds.
             "--bench" => {}
             other => panic!(
                 "unknown argument {other}; there are --scenario S, --claims N, --pools N, --kind K, --rounds N, --bare, \
-                 --requests and --peer COMMAND"
+                 --keep, --watched, --requests and --peer COMMAND"
             ),
         }
     }

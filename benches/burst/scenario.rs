@@ -106,9 +106,17 @@ async fn burst(scene: &Scene<'_>, settings: &Settings, contender: &Contender) ->
     let before = Counts::now(scene).await;
     let start = Instant::now();
     let watch = tokio::spawn(watching::bound(scene.claims(), "claim", claims.len(), start));
+    let _readers = matches!(contender, Contender::WatchedFloor).then(|| watching::read(scene));
     let (served, taken) = serve(scene, contender, &claims, first).await;
     let bound = watch.await.expect("the watch ends");
     let middle = Counts::now(scene).await;
+    if settings.keep {
+        let requests = [before.until(&middle, claims.len()), BTreeMap::new()];
+        return Figures {
+            requests,
+            ..figures(contender, bound, served.as_ref(), middle.servers - before.servers)
+        };
+    }
 
     let start = Instant::now();
     let gone = tokio::spawn(watching::gone(scene.claims(), start));

@@ -4,11 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use futures::TryStreamExt;
+use http_body_util::BodyExt;
+use ipam::api::Kind;
 use ipam::ledger::Verdict;
 use kube::api::DynamicObject;
+use kube::client::Body;
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, ResourceExt};
 use serde_json::Value;
+use tokio::task::JoinSet;
+
+use crate::scene::Scene;
 
 /// When each of `count` claims whose names begin so was seen to publish its address, in order.
 pub async fn bound(claims: Api<DynamicObject>, prefix: &str, count: usize, start: Instant) -> Vec<Duration> {
@@ -49,6 +55,24 @@ async fn seen(
     let mut times: Vec<Duration> = times.into_values().collect();
     times.sort_unstable();
     times
+}
+
+/// Takes what the watches of a controller get, of the claims and addresses of the scene, and looks at none of it, for as
+/// long as the guard lives.
+pub fn read(scene: &Scene<'_>) -> JoinSet<()> {
+    let mut readers = JoinSet::new();
+    for kind in [Kind::Claim(scene.family), Kind::Address(scene.family)] {
+        let (client, path) = (scene.client.clone(), format!("{}?watch=true", scene.path(kind)));
+        readers.spawn(async move {
+            let request = http::Request::get(path).body(Body::empty()).expect("a request");
+            let answer = client.send(request).await.expect("the watch begins");
+            let mut body = answer.into_body();
+            while let Some(frame) = body.frame().await {
+                drop(frame.expect("the watch goes on"));
+            }
+        });
+    }
+    readers
 }
 
 /// When the last claim was seen to be gone.
