@@ -19,7 +19,7 @@ pub(super) fn check(scene: &mut Scene) {
     for address in &scene.world.addresses {
         owner(scene, address);
         stuck(scene, address);
-        match spaces.get(&(address.meta.namespace.clone(), address.pool.clone())) {
+        match spaces.get(&(address.meta.namespace, address.pool)) {
             Some((pool, space)) => place(scene, address, pool, space),
             None => no_pool(scene, address),
         }
@@ -169,7 +169,7 @@ fn place(scene: &mut Scene, address: &Address, pool: &IPPool, space: &Space) {
         };
         let message = format!(
             "it says {}, and the pool {named} says {} for {ip}",
-            shown(address.prefix, address.gateway.as_ref().map(Word::owned)),
+            shown(address.prefix, address.gateway.map(Word::owned)),
             shown(entry.prefix.map(i64::from), entry.gateway.map(|ip| ip.to_string())),
         );
         let command = format!("kubectl ipam release {} -n {namespace}", address.claim);
@@ -180,11 +180,8 @@ fn place(scene: &mut Scene, address: &Address, pool: &IPPool, space: &Space) {
 /// The deletion does not come to its end.
 fn stuck(scene: &mut Scene, address: &Address) {
     let Some(since) = address.meta.dying_for(scene.now).filter(|since| *since >= PATIENCE) else { return };
-    let message = format!(
-        "its deletion was asked for {} ago; finalizers: {}",
-        ago(since),
-        address.meta.finalizers.join(", ")
-    );
+    let message =
+        format!("its deletion was asked for {} ago; finalizers: {}", ago(since), address.meta.holders());
     let gone = scene.joined.claim_of(address).is_none();
     let why = "its claim is gone, and nobody releases it";
     let mend = if gone { Mend::let_go(object(address), &address.meta, why) } else { None };

@@ -24,7 +24,7 @@ fn object(claim: &Claim) -> Object {
 
 /// What the claim publishes.
 fn reference(scene: &mut Scene, claim: &Claim) {
-    let Some(name) = claim.address.clone() else { return };
+    let Some(name) = claim.address else { return };
     match scene.joined.address_of(claim) {
         None => {
             let message = format!("it publishes the IPAddress {name}, which is gone");

@@ -63,7 +63,7 @@ impl Mend {
 
     /// Deletes an object.
     pub fn delete(object: Object, meta: &Meta, why: &str) -> Self {
-        let action = Action::Delete { version: meta.resource_version.clone().into() };
+        let action = Action::Delete { version: meta.resource_version.owned() };
         Self { rank: Rank::Delete, object, action, done: "deleted", why: why.to_owned() }
     }
 

@@ -9,7 +9,7 @@ mod report;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use ipam::api::{IPPool, Kind, PAUSED_ANNOTATION};
 use jiff::Timestamp;
@@ -49,7 +49,7 @@ pub struct Finding {
 }
 
 /// The object that a finding is about.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Object {
     #[serde(serialize_with = "kind_name")]
@@ -155,7 +155,7 @@ fn repair(object: &Object) -> String {
 pub fn check(world: &World, now: Timestamp) -> Vec<Finding> {
     let mut of_pool: HashMap<Key, Vec<&Address>> = HashMap::new();
     for address in &world.addresses {
-        of_pool.entry((address.meta.namespace.clone(), address.pool.clone())).or_default().push(address);
+        of_pool.entry((address.meta.namespace, address.pool)).or_default().push(address);
     }
     let (joined, reasons) = (Joined::new(world), Reasons::new(world));
     let mut scene = Scene { world, joined, reasons, of_pool, now, findings: Vec::new() };
@@ -201,15 +201,9 @@ fn is_paused(world: &World, pool: &IPPool) -> bool {
 }
 
 fn pool_of(world: &World, object: &Object) -> Option<Key> {
-    let claim =
-        || world.claims.iter().find(|claim| claim.meta.uid == object.uid).map(|claim| claim.pool.clone());
-    let address = || {
-        world
-            .addresses
-            .iter()
-            .find(|address| address.meta.uid == object.uid)
-            .map(|address| address.pool.clone())
-    };
+    let claim = || world.claims.iter().find(|claim| claim.meta.uid == object.uid).map(|claim| claim.pool);
+    let address =
+        || world.addresses.iter().find(|address| address.meta.uid == object.uid).map(|address| address.pool);
     let pool =
         if object.kind == Kind::Pool { Some(object.name.as_str().into()) } else { address().or_else(claim) };
     Some((object.namespace.as_str().into(), pool?))
@@ -217,17 +211,19 @@ fn pool_of(world: &World, object: &Object) -> Option<Key> {
 
 /// The findings of a look that a later look still has: what was just under way is none.
 pub fn confirmed(earlier: &[Finding], later: Vec<Finding>) -> Vec<Finding> {
-    let same = |finding: &Finding| {
-        earlier.iter().any(|before| before.id == finding.id && before.object == finding.object)
-    };
-    later.into_iter().filter(same).collect()
+    let earlier: HashSet<(&str, &Object)> =
+        earlier.iter().map(|finding| (finding.id, &finding.object)).collect();
+    later.into_iter().filter(|finding| earlier.contains(&(finding.id, &finding.object))).collect()
 }
 
 /// The writes that mend the findings, in the order in which they are safe, none twice.
 pub fn mends(findings: &[Finding]) -> Vec<Mend> {
     let mut mends: Vec<Mend> = Vec::new();
+    let mut planned: HashMap<&Object, Vec<&Action>> = HashMap::new();
     for mend in findings.iter().flat_map(|finding| &finding.mends) {
-        if !mends.iter().any(|other| other.object == mend.object && other.action == mend.action) {
+        let of_object = planned.entry(&mend.object).or_default();
+        if !of_object.contains(&&mend.action) {
+            of_object.push(&mend.action);
             mends.push(mend.clone());
         }
     }

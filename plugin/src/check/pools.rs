@@ -86,7 +86,7 @@ fn reservations(scene: &mut Scene, pool: &IPPool, rules: &PoolRules) {
     }
     let of = scene.addresses_of(pool).iter();
     let holders: BTreeMap<IpAddr, Word> =
-        of.filter_map(|address| Some((address.ip?, address.claim.clone()))).collect();
+        of.filter_map(|address| Some((address.ip?, address.claim))).collect();
     for (name, ip) in &rules.pre_allocations {
         if let Some(holder) = holders.get(ip).filter(|holder| **holder != **name) {
             let message = format!("{ip} is reserved for the claim {name} and held by the claim {holder}");

@@ -73,7 +73,7 @@ impl DeletePool {
                 |raw: &&Raw| pools.iter().any(|pool| pool.uid().as_deref() == Some(&*raw.metadata.uid));
             match now.filter(same) {
                 None => Look::Done(()),
-                Some(raw) => Look::NotYet(Some(format!("held by {}", raw.metadata.finalizers.join(", ")))),
+                Some(raw) => Look::NotYet(Some(format!("held by {}", raw.metadata.holders()))),
             }
         };
         let done = |name: &str, ()| {

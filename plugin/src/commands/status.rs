@@ -1,8 +1,10 @@
 //! `status`
 
+use std::cell::RefCell;
+
 use clap::Args;
 use ipam::addr::parse_ip;
-use ipam::api::{Family, IPPool, Kind as ObjectKind, PoolRules};
+use ipam::api::{IPPool, Kind as ObjectKind, PoolRules};
 use jiff::Timestamp;
 use kube::ResourceExt;
 use serde_json::Value;
@@ -72,17 +74,14 @@ impl Status {
     async fn look(&self, ui: &Ui, cluster: &Cluster, scope: &Scope) -> Result<Seen, Error> {
         let pools = self.pools(cluster, scope).await?;
         let all = Scope { namespace: scope.namespace.clone(), selector: None };
-        let mut tallies = Tallies::default();
-        let mut unseen = Vec::new();
-        for family in Family::ALL {
-            let addresses = cluster.addresses(family, &all, |address| tallies.add_address(&address)).await;
-            let claims = cluster.claims(family, &all, |claim| tallies.add_claim(&claim)).await;
-            unseen.extend([addresses, claims].into_iter().filter_map(Result::err));
-        }
-        for error in unseen {
+        let tallies = RefCell::new(Tallies::default());
+        let add_address = |address| tallies.borrow_mut().add_address(&address);
+        let listed =
+            cluster.holdings(&all, add_address, |claim| tallies.borrow_mut().add_claim(&claim)).await;
+        for error in listed.into_iter().filter_map(|(_, listed)| listed.err()) {
             ui.say(&format!("warning: {}; it is not counted", error.line()));
         }
-        Ok(Seen { pools, tallies })
+        Ok(Seen { pools, tallies: tallies.into_inner() })
     }
 
     async fn pools(&self, cluster: &Cluster, scope: &Scope) -> Result<Vec<IPPool>, Error> {

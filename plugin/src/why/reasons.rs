@@ -41,10 +41,10 @@ impl<'a> Reasons<'a> {
         let mut books: BTreeMap<Key, Book> =
             world.pools.iter().map(|pool| (key(pool), Book::new(pool, &tallies.of(pool)))).collect();
         for address in &world.addresses {
-            let at = (address.meta.namespace.clone(), address.pool.clone());
+            let at = (address.meta.namespace, address.pool);
             if let (Some(book), Some(ip)) = (books.get_mut(&at), address.ip) {
                 let uid = address.claim_uid().map(Word::from);
-                book.holders.insert(ip, Holder { family: address.family, claim: address.claim.clone(), uid });
+                book.holders.insert(ip, Holder { family: address.family, claim: address.claim, uid });
             }
         }
         Self { world, books }
@@ -74,7 +74,7 @@ impl<'a> Reasons<'a> {
         let named = book.rules.pre_allocations.get(&*claim.meta.name).copied();
         let asked = claim.requested().and_then(|text| parse_ip(text).ok());
         if let Some(ip) = named.or(asked).or_else(|| book.space.pick_lowest()) {
-            let (claim, uid) = (claim.meta.name.clone(), Some(claim.meta.uid.clone()));
+            let (claim, uid) = (claim.meta.name, Some(claim.meta.uid));
             book.space.take(ip);
             book.holders.insert(ip, Holder { family: Family::Metal3, claim, uid });
         }
@@ -82,7 +82,7 @@ impl<'a> Reasons<'a> {
 }
 
 fn at(claim: &Claim) -> Key {
-    (claim.meta.namespace.clone(), claim.pool.clone())
+    (claim.meta.namespace, claim.pool)
 }
 
 /// What the claim itself says.
@@ -131,7 +131,7 @@ impl<'a> Book<'a> {
         let rules = PoolRules::read(&pool.spec);
         let space = tally.space(&rules);
         let waiting = tally.waiting.iter().enumerate();
-        let places = waiting.map(|(at, waiting)| ((waiting.family, waiting.name.clone()), at + 1)).collect();
+        let places = waiting.map(|(at, waiting)| ((waiting.family, waiting.name), at + 1)).collect();
         Self { pool, rules, space, holders: HashMap::new(), places }
     }
 
@@ -144,7 +144,7 @@ impl<'a> Book<'a> {
             None => None,
         };
         let waiting = self.places.len();
-        let place = self.places.get(&(claim.family, claim.meta.name.clone())).copied().unwrap_or(waiting);
+        let place = self.places.get(&(claim.family, claim.meta.name)).copied().unwrap_or(waiting);
         let servable = Why::Servable { place, waiting };
         match (reserved, requested) {
             (Some(reserved), Some(requested)) if reserved != requested => {

@@ -134,7 +134,7 @@ fn pool(loose: Loose) -> Thing {
         annotations: Some(
             meta.annotations.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
         ),
-        finalizers: Some(meta.finalizers.iter().map(Word::owned).collect()),
+        finalizers: Some(meta.finalizers.iter().copied().map(Word::owned).collect()),
         creation_timestamp: meta.creation_timestamp,
         deletion_timestamp: meta.deletion_timestamp,
         ..ObjectMeta::default()

@@ -48,13 +48,13 @@ impl Machines {
             name: machine.map(|owner| owner.name.owned()),
             host: host.map(str::to_owned),
         };
-        self.0.insert((meta.namespace.clone(), data.into()), seen);
+        self.0.insert((meta.namespace, data.into()), seen);
     }
 
     /// The machine that a claim is for.
     pub fn of(&self, claim: &Claim) -> Option<Machine> {
         let owners = &claim.meta.owner_references;
-        let known = |owner: &Owner| self.0.get(&(claim.meta.namespace.clone(), owner.name.clone())).cloned();
+        let known = |owner: &Owner| self.0.get(&(claim.meta.namespace, owner.name)).cloned();
         let direct = |owner: &Owner| match &*owner.kind {
             "Machine" => Some(Machine { name: Some(owner.name.owned()), ..Machine::default() }),
             "BareMetalHost" => Some(Machine { host: Some(owner.name.owned()), ..Machine::default() }),

@@ -29,7 +29,7 @@ pub struct Meta {
     pub namespace: Word,
     pub name: Word,
     pub uid: Word,
-    pub resource_version: Box<str>,
+    pub resource_version: Word,
     pub creation_timestamp: Option<Time>,
     pub deletion_timestamp: Option<Time>,
     pub finalizers: Box<[Word]>,
@@ -78,7 +78,7 @@ pub struct Address {
     pub family: Family,
     pub meta: Meta,
     /// As it is written.
-    pub text: Box<str>,
+    pub text: Word,
     /// What it means; none where it is no address.
     pub ip: Option<IpAddr>,
     pub prefix: Option<i64>,
@@ -112,6 +112,12 @@ impl Meta {
     pub fn foreign_finalizers(&self, kind: Kind) -> Vec<&str> {
         let ours = kind.finalizer().unwrap_or_default();
         self.finalizers.iter().map(|finalizer| &**finalizer).filter(|finalizer| *finalizer != ours).collect()
+    }
+
+    /// All its finalizers, as a text.
+    pub fn holders(&self) -> String {
+        let finalizers: Vec<&str> = self.finalizers.iter().map(|finalizer| finalizer.as_str()).collect();
+        finalizers.join(", ")
     }
 
     /// Whether `kind`'s controller holds it.
@@ -199,7 +205,7 @@ impl Address {
             gateway: text(&spec["gateway"]),
             pool: text(&pool["name"]).unwrap_or_default(),
             claim: text(&claim["name"]).unwrap_or_default(),
-            text: (*written).into(),
+            text: written,
             family,
             meta,
         })
@@ -228,7 +234,7 @@ impl Address {
 
     /// The address in its canonical form, or what is written.
     pub fn shown(&self) -> String {
-        self.ip.map_or_else(|| self.text.clone().into(), |ip| ip.to_string())
+        self.ip.map_or_else(|| self.text.owned(), |ip| ip.to_string())
     }
 }
 

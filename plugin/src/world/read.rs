@@ -6,9 +6,12 @@
 //! API server offers it to whoever asks.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
 use std::future::Future;
 
-use futures::{Stream, StreamExt};
+use futures::StreamExt;
+use futures::future::join_all;
+use futures::stream::LocalBoxStream;
 use ipam::api::{Family, GROUP, Kind, Resource};
 use ipam::apply::Target;
 use kube::core::WatchEvent;
@@ -58,6 +61,22 @@ struct PageMeta {
     #[serde(rename = "continue", default)]
     token: String,
 }
+
+/// All objects of a kind as they were at one moment, which is past once this is there.
+enum Listing<'a, T> {
+    Pages {
+        asked: Asked,
+        /// Where the first page is.
+        first: String,
+        page: Page<T>,
+    },
+    Stream {
+        asked: Asked,
+        events: Events<'a, T>,
+    },
+}
+
+type Events<'a, T> = LocalBoxStream<'a, Result<WatchEvent<T>, kube::Error>>;
 
 #[derive(Deserialize)]
 struct ApiGroup {
@@ -125,7 +144,7 @@ impl Cluster {
     }
 
     /// Hands all objects of a kind to `take`; false where the kind is not installed.
-    pub async fn each<T: DeserializeOwned + Clone>(
+    pub async fn each<T: DeserializeOwned + Clone + 'static>(
         &self,
         kind: Kind,
         scope: &Scope,
@@ -136,14 +155,66 @@ impl Cluster {
     }
 
     /// The same for a kind of anybody.
-    pub async fn each_of<T: DeserializeOwned + Clone>(
+    pub async fn each_of<T: DeserializeOwned + Clone + 'static>(
         &self,
         group: &str,
         version: &str,
         plural: &str,
         scope: &Scope,
-        mut take: impl FnMut(T),
+        take: impl FnMut(T),
     ) -> Result<bool, Error> {
+        let Some(listing) = self.list(group, version, plural, scope).await? else { return Ok(false) };
+        self.rest(listing, take).await.map(|()| true)
+    }
+
+    /// Hands the addresses and the claims of both families over, as they come in, and says of each kind what came of it.
+    ///
+    /// The claims are those of a later moment than the addresses, so that what is under way meanwhile does not look
+    /// like an address without a claim; but all four come in at once.
+    pub async fn holdings(
+        &self,
+        scope: &Scope,
+        take_address: impl FnMut(Address),
+        take_claim: impl FnMut(Claim),
+    ) -> Vec<(Kind, Result<bool, Error>)> {
+        let open = async |kind| {
+            let Some(resource) = self.resource(kind).await? else { return Ok(None) };
+            self.list::<Raw>(resource.group, &resource.version, resource.plural, scope).await
+        };
+        let mut begun = Vec::new();
+        for of in [Kind::Address, Kind::Claim] {
+            let kinds = Family::ALL.map(of);
+            begun.extend(kinds.into_iter().zip(join_all(kinds.map(&open)).await));
+        }
+        let (take_address, take_claim) = (RefCell::new(take_address), RefCell::new(take_claim));
+        let take = |kind, raw| match kind {
+            Kind::Address(family) => {
+                Address::read(family, raw).into_iter().for_each(&mut *take_address.borrow_mut());
+            }
+            Kind::Claim(family) => {
+                Claim::read(family, raw).into_iter().for_each(&mut *take_claim.borrow_mut());
+            }
+            Kind::Pool | Kind::Cluster => {}
+        };
+        let finish = async |(kind, begun): (Kind, Result<Option<Listing<Raw>>, Error>)| {
+            let listed = match begun {
+                Ok(Some(listing)) => self.rest(listing, |raw| take(kind, raw)).await.map(|()| true),
+                Ok(None) => Ok(false),
+                Err(error) => Err(error),
+            };
+            (kind, listed)
+        };
+        join_all(begun.into_iter().map(finish)).await
+    }
+
+    /// Begins to read all objects of a kind; none where it is not installed.
+    async fn list<T: DeserializeOwned + Clone + 'static>(
+        &self,
+        group: &str,
+        version: &str,
+        plural: &str,
+        scope: &Scope,
+    ) -> Result<Option<Listing<'_, T>>, Error> {
         let asked =
             Asked { verb: "list", resource: format!("{plural}.{group}"), namespace: scope.namespace.clone() };
         let place = scope.namespace.as_ref().map_or(String::new(), |name| format!("namespaces/{name}/"));
@@ -151,38 +222,55 @@ impl Cluster {
             scope.selector.as_ref().map_or(String::new(), |text| format!("&labelSelector={}", escaped(text)));
         let path = format!("/apis/{group}/{version}/{place}{plural}");
         let first = format!("{path}?limit={PAGE}{selector}");
-        let Some(mut page) = self.get::<Page<T>>(&first, &asked).await? else { return Ok(false) };
-        if !page.metadata.token.is_empty() {
-            let all = format!("{path}?{AS_STREAM}{selector}");
-            if self.stream(&all, &asked, &mut take).await? {
-                return Ok(true);
-            }
+        let Some(page) = self.get::<Page<T>>(&first, &asked).await? else { return Ok(None) };
+        if !page.metadata.token.is_empty()
+            && let Some(events) = self.stream(&format!("{path}?{AS_STREAM}{selector}"), &asked).await?
+        {
+            return Ok(Some(Listing::Stream { asked, events }));
         }
-        loop {
-            page.items.into_iter().for_each(&mut take);
-            if page.metadata.token.is_empty() {
-                return Ok(true);
-            }
-            let next = format!("{first}&continue={}", escaped(&page.metadata.token));
-            let Some(following) = self.get(&next, &asked).await? else { return Ok(false) };
-            page = following;
-        }
+        Ok(Some(Listing::Pages { asked, first, page }))
     }
 
-    /// Hands all objects to `take` as a watch begins with them; false, and none is handed over, where the API server
-    /// does not do that, or not for us.
-    async fn stream<T: DeserializeOwned + Clone>(
+    /// All objects as a watch begins with them; none where the API server does not do that, or not for us.
+    async fn stream<T: DeserializeOwned + Clone + 'static>(
         &self,
         path: &str,
         asked: &Asked,
-        mut take: impl FnMut(T),
-    ) -> Result<bool, Error> {
+    ) -> Result<Option<Events<'_, T>>, Error> {
         let watch = self.client.request_events::<T>(request(path)?);
-        let mut events = match self.in_time(asked, watch).await? {
-            Ok(watch) => std::pin::pin!(events_of(watch)),
-            Err(kube::Error::Api(_)) => return Ok(false),
-            Err(error) => return Err(asked.failed(error)),
-        };
+        match self.in_time(asked, watch).await? {
+            Ok(events) => Ok(Some(events.boxed_local())),
+            Err(kube::Error::Api(_)) => Ok(None),
+            Err(error) => Err(asked.failed(error)),
+        }
+    }
+
+    /// Hands all objects of a list to `take`.
+    async fn rest<T: DeserializeOwned + Clone + 'static>(
+        &self,
+        listing: Listing<'_, T>,
+        mut take: impl FnMut(T),
+    ) -> Result<(), Error> {
+        match listing {
+            Listing::Stream { asked, events } => self.rest_of_stream(&asked, events, take).await,
+            Listing::Pages { asked, first, mut page } => loop {
+                page.items.into_iter().for_each(&mut take);
+                if page.metadata.token.is_empty() {
+                    return Ok(());
+                }
+                let next = format!("{first}&continue={}", escaped(&page.metadata.token));
+                let Some(following) = self.get(&next, &asked).await? else { return Err(incomplete(&asked)) };
+                page = following;
+            },
+        }
+    }
+
+    async fn rest_of_stream<T>(
+        &self,
+        asked: &Asked,
+        mut events: Events<'_, T>,
+        mut take: impl FnMut(T),
+    ) -> Result<(), Error> {
         // Changes follow what there was when it began, and that is what was asked for.
         let mut is_past = false;
         loop {
@@ -193,15 +281,12 @@ impl Cluster {
                 }
                 Some(Ok(WatchEvent::Bookmark(mark))) => {
                     if mark.metadata.annotations.contains_key(ALL_SENT) {
-                        return Ok(true);
+                        return Ok(());
                     }
                 }
                 Some(Ok(WatchEvent::Error(status))) => return Err(asked.failed(kube::Error::Api(status))),
                 Some(Err(error)) => return Err(asked.failed(error)),
-                None => {
-                    let cause = "the API server ended its answer before that was complete";
-                    return Err(asked.cannot().caused_by(cause).hint("try again"));
-                }
+                None => return Err(incomplete(asked)),
             }
         }
     }
@@ -237,11 +322,8 @@ fn request(path: &str) -> Result<http::Request<Vec<u8>>, Error> {
     request.map_err(|error| Error::new(Failure::Failed, "no request").caused_by(error))
 }
 
-/// The events of a watch, whose type the compiler does not see otherwise.
-fn events_of<T>(
-    watch: impl Stream<Item = Result<WatchEvent<T>, kube::Error>>,
-) -> impl Stream<Item = Result<WatchEvent<T>, kube::Error>> {
-    watch
+fn incomplete(asked: &Asked) -> Error {
+    asked.cannot().caused_by("the API server ended its answer before that was complete").hint("try again")
 }
 
 /// A text as it stands in a query.
@@ -254,17 +336,13 @@ fn escaped(text: &str) -> String {
 }
 
 impl World {
-    /// Reads a namespace, or all of them: addresses before claims before pools, so that what is under way meanwhile
-    /// does not look like an address without a claim.
+    /// Reads a namespace, or all of them: [addresses before claims](Cluster::holdings) before pools.
     pub async fn read(cluster: &Cluster, scope: &Scope) -> Self {
         let mut world = Self::default();
-        for family in Family::ALL {
-            let listed = cluster.addresses(family, scope, |address| world.addresses.push(address)).await;
-            world.note(Kind::Address(family), listed);
-        }
-        for family in Family::ALL {
-            let listed = cluster.claims(family, scope, |claim| world.claims.push(claim)).await;
-            world.note(Kind::Claim(family), listed);
+        let take_address = |address| world.addresses.push(address);
+        let listed = cluster.holdings(scope, take_address, |claim| world.claims.push(claim)).await;
+        for (kind, listed) in listed {
+            world.note(kind, listed);
         }
         let mut pools: Vec<Value> = Vec::new();
         let listed = cluster.each(Kind::Pool, scope, |pool| pools.push(pool)).await;

@@ -64,7 +64,7 @@ impl Tallies {
     /// Counts an address.
     pub fn add_address(&mut self, address: &Address) {
         if let Some(ip) = address.ip {
-            self.at(&address.meta.namespace, &address.pool).held.insert(ip);
+            self.at(address.meta.namespace, address.pool).held.insert(ip);
         }
     }
 
@@ -75,11 +75,11 @@ impl Tallies {
         }
         let waiting = Waiting {
             since: claim.meta.creation_timestamp.as_ref().map(|time| time.0),
-            name: claim.meta.name.clone(),
+            name: claim.meta.name,
             family: claim.family,
             why: claim.why().map(str::to_owned),
         };
-        self.at(&claim.meta.namespace, &claim.pool).waiting.push(waiting);
+        self.at(claim.meta.namespace, claim.pool).waiting.push(waiting);
     }
 
     /// The use of a pool; its waiting claims are in the order in which they are served.
@@ -89,8 +89,8 @@ impl Tallies {
         tally
     }
 
-    fn at(&mut self, namespace: &Word, pool: &Word) -> &mut Tally {
-        self.0.entry((namespace.clone(), pool.clone())).or_default()
+    fn at(&mut self, namespace: Word, pool: Word) -> &mut Tally {
+        self.0.entry((namespace, pool)).or_default()
     }
 }
 
