@@ -139,6 +139,11 @@ chaos: ## Faults on a real control plane: every write x every answer, then SEEDS
 	$(if $(SEED),CHAOS_SEED=$(SEED),CHAOS_SEEDS=$(if $(filter command line,$(origin SEEDS)),$(SEEDS),200)) \
 	  $(CARGO) test --test cluster -- chaos:: --nocapture --test-threads 1
 
+.PHONY: idle
+idle: ## The tests on a real API server, each of which then lets IDLE=30 seconds pass, in which nothing may be written
+	$(CARGO) build --bins
+	IDLE=$(or $(IDLE),30) $(CARGO) test --test cluster -- --test-threads 8 --skip chaos:: --skip conformance:: --skip mixed::
+
 .PHONY: explore
 explore: ## Small worlds in every possible order, the large ones up to STATES=n states of each
 	WORLDS=large $(if $(STATES),STATES=$(STATES)) $(CARGO) test --release --test simulation explore -- --nocapture

@@ -62,8 +62,18 @@ pub const SYSTEM_NAMESPACE: &str = "metal3-ipam-system";
 /// assert_eq!(address_name("p", "fd00::".parse().unwrap()), "p-fd00");
 /// ```
 pub fn address_name(prefix: &str, ip: IpAddr) -> String {
-    let name = format!("{prefix}-{ip}").replace(['.', ':'], "-");
+    let name = spelled(&format!("{prefix}-{ip}"));
     name.trim_end_matches('-').to_owned()
+}
+
+/// How a text stands in the name of an address object; that of a prefix is what the names begin with.
+///
+/// ```
+/// # use ipam::api::{address_name, spelled};
+/// assert!(address_name("rack.1", "10.0.0.1".parse().unwrap()).starts_with(&spelled("rack.1")));
+/// ```
+pub fn spelled(text: &str) -> String {
+    text.replace(['.', ':'], "-")
 }
 
 /// The address that [`address_name`] made `name` of, where there is one.
@@ -75,9 +85,10 @@ pub fn address_name(prefix: &str, ip: IpAddr) -> String {
 ///     assert_eq!(address_in_name("p", &address_name("p", ip)), Some(ip));
 /// }
 /// assert_eq!(address_in_name("p", "q-10-0-0-1"), None);
+/// assert_eq!(address_in_name("p.1", "p-1-10-0-0-1"), Some("10.0.0.1".parse().unwrap()));
 /// ```
 pub fn address_in_name(prefix: &str, name: &str) -> Option<IpAddr> {
-    let text = name.strip_prefix(prefix)?;
+    let text = name.strip_prefix(&spelled(prefix))?;
     let text = text.strip_prefix('-').unwrap_or(text);
     let v6 = text.replace('-', ":");
     [text.replace('-', "."), v6.clone(), format!("{v6}::"), format!("{v6}:")]

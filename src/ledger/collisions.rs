@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use super::book::Book;
-use super::{Address, Id, Ledger, Pool};
-use crate::api::{Family, Kind};
+use super::{Address, Id, Ledger, Pool, Text};
+use crate::addr::Entry;
+use crate::api::{Family, Kind, spelled};
 
 /// The addresses that a pool cannot hand out, as an object of another pool has the name that each needs.
 ///
@@ -47,16 +48,20 @@ impl Ledger {
             *blocks.entry(ip).or_default() += 1;
         }
         let else_free = |ip: IpAddr| book.holders(ip) <= blocks.get(&ip).copied().unwrap_or(0);
+        // "rack" begins all names of "rack-2" as well; what can be no IPv4 address is told without reading it.
+        let is_v6 = |entry: &Entry| entry.range.is_some_and(|range| range.first().is_ipv6());
+        let has_v6 = pool.rules.entries.iter().any(is_v6);
+        let may_be_read = |rest: &str| has_v6 || rest.matches('-').count() == 4;
+        let stem: Text = spelled(&pool.name_prefix).into();
         let mut of = BTreeMap::new();
         for (_, theirs) in self.books_beside(&pool.id).filter(|(id, _)| **id != pool.id) {
             for family in Family::ALL {
-                let first = pool.id.beside(Kind::Address(family), &pool.name_prefix);
+                let first = pool.id.beside(Kind::Address(family), &stem);
                 let could_be = |id: &&Id| {
-                    (id.kind, &id.namespace) == (first.kind, &first.namespace)
-                        && id.name.starts_with(&*first.name)
+                    (id.kind, &id.namespace) == (first.kind, &first.namespace) && id.name.starts_with(&*stem)
                 };
                 let alike = theirs.addresses.range(&first..).take_while(could_be);
-                for id in alike {
+                for id in alike.filter(|id| may_be_read(&id.name[stem.len()..])) {
                     let lost = book.ip_in_name(&id.name).filter(|&ip| book.space.may_name(ip));
                     let lost = lost.filter(|&ip| else_free(ip));
                     if let Some((ip, address)) = lost.zip(self.address(id)) {
@@ -71,8 +76,10 @@ impl Ledger {
 
     /// Has the pools that could need an object's name, that of the object itself aside, tell whose it is.
     pub(super) fn tell_of_name(&mut self, object: &Id, own: &Id) {
-        let needs =
-            |book: &Book| book.pool.as_ref().is_some_and(|pool| object.name.starts_with(&*pool.name_prefix));
+        let is_spelled =
+            |prefix: &str| prefix.contains(['.', ':']) && object.name.starts_with(&spelled(prefix));
+        let begins = |prefix: &str| object.name.starts_with(prefix) || is_spelled(prefix);
+        let needs = |book: &Book| book.pool.as_ref().is_some_and(|pool| begins(&pool.name_prefix));
         let others = self.books_beside(object).filter(|(id, book)| *id != own && needs(book));
         let others: Vec<Id> = others.map(|(id, _)| id.clone()).collect();
         for pool in others {

@@ -11,9 +11,11 @@ use kube::api::{ApiResource, DeleteParams, DynamicObject, ListParams, Patch, Pat
 use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 use testbed::ControlPlane;
-use testbed::proxy::Proxy;
+use testbed::proxy::{Match, Proxy};
 use tokio::sync::OnceCell;
 
+/// Longer than a pool waits before it writes the next status.
+const QUIET: Duration = Duration::from_secs(3);
 /// How long a test waits for what has to come.
 const PATIENCE: Duration = Duration::from_mins(1);
 
@@ -356,6 +358,31 @@ impl Scene {
             assert!(in_time, "{disorder}\nthe controller's log ends:\n{}", self.log());
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
+        if let Some(seconds) = std::env::var("IDLE").ok().and_then(|seconds| seconds.parse().ok()) {
+            self.idle(Duration::from_secs(seconds)).await;
+        }
+    }
+
+    /// Lets this time pass once the last statuses are written, and nothing may be written in it, leases and Events aside.
+    async fn idle(&self, time: Duration) {
+        let writes = || {
+            let all = self.proxy.count(&Match::writes());
+            let of = |resource| self.proxy.count(&Match::writes().resource(resource));
+            all - of("leases") - of("events")
+        };
+        let (start, mut before) = (Instant::now(), writes());
+        loop {
+            // That nothing happens cannot be waited for; only time can pass.
+            tokio::time::sleep(QUIET).await;
+            let now = writes();
+            if now == before {
+                break;
+            }
+            assert!(start.elapsed() < PATIENCE, "it never stops writing\n{}", self.log());
+            before = now;
+        }
+        tokio::time::sleep(time).await;
+        assert_eq!(writes(), before, "something was written while nothing happened\n{}", self.log());
     }
 
     async fn disorder(&self) -> Option<String> {

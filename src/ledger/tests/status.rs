@@ -325,3 +325,19 @@ fn s4_a_shared_name_prefix_is_told_of_until_the_other_pools_address_is_gone() {
     assert_eq!(conditions(&scene), [("Ready", "True", "Available")]);
     assert_eq!(status(&scene).available_ip_count, Some(2));
 }
+
+#[test]
+fn s4_a_shared_name_prefix_is_told_of_whatever_stands_in_it() {
+    for prefix in ["rack.1", "p", "p-10"] {
+        let mut scene = Scene::with(Pool { name_prefix: prefix.into(), ..twin("q", "10.0.0.1") });
+        scene.after(Claim { pool: "q".into(), ..claim("a") });
+        scene.add(Pool { name_prefix: prefix.into(), ..pool("10.0.0.1-10.0.0.2") });
+        // What begins like that and goes on otherwise is none of these names.
+        scene.add(Pool { name_prefix: format!("{prefix}-10").into(), ..twin("r", "10.0.0.2") });
+        scene.after(Claim { pool: "r".into(), ..claim("b") });
+        scene.run_for(SECOND);
+        let conditions = &scene.server.statuses[&pool_id("p")].conditions;
+        let told = conditions.iter().find(|condition| condition.type_ == "NameConflict").expect(prefix);
+        assert!(told.message.starts_with("1 of this pool's addresses"), "{}", told.message);
+    }
+}
