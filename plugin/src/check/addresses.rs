@@ -1,7 +1,6 @@
 //! Defects that addresses show.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 
 use ipam::addr::Space;
 use ipam::api::{IPPool, Kind, PoolRules};
@@ -39,13 +38,9 @@ fn publisher<'a>(scene: &Scene<'a>, address: &Address) -> Option<&'a Claim> {
 /// An address is held by two objects, of whatever kinds and pools. The one stays that a claim publishes, else the
 /// older.
 fn duplicates(scene: &mut Scene) {
-    let mut holders: BTreeMap<(&str, IpAddr), Vec<&Address>> = BTreeMap::new();
-    for address in &scene.world.addresses {
-        if let Some(ip) = address.ip {
-            holders.entry((&address.meta.namespace, ip)).or_default().push(address);
-        }
-    }
-    for ((_, ip), mut of) in holders.into_iter().filter(|(_, of)| of.len() > 1) {
+    let place = |address: &Address| Some((address.meta.namespace, address.ip?));
+    let held = scene.world.addresses.iter().filter_map(|address| Some((place(address)?, address)));
+    for ((_, ip), mut of) in shared(held.collect()) {
         of.sort_by_key(|address| {
             let created = address.meta.creation_timestamp.as_ref().map(|time| time.0);
             (publisher(scene, address).is_none(), created, address.family, &address.meta.name)
@@ -60,6 +55,14 @@ fn duplicates(scene: &mut Scene) {
             scene.error("duplicate-address", object(address), message, mends);
         }
     }
+}
+
+/// What has the same key as something else, key by key. Of a hundred thousand, hardly any: so they are sorted, and no list
+/// is made for each.
+fn shared<K: Ord + Copy, T: Copy>(mut of: Vec<(K, T)>) -> Vec<(K, Vec<T>)> {
+    of.sort_by_key(|(key, _)| *key);
+    let groups = of.chunk_by(|(one, _), (other, _)| one == other).filter(|group| group.len() > 1);
+    groups.map(|group| (group[0].0, group.iter().map(|(_, item)| *item).collect())).collect()
 }
 
 /// The writes after which an address is free, and its claim, if there is one, is served anew.
@@ -77,13 +80,12 @@ fn removal(address: &Address, why: &str) -> Vec<Mend> {
 
 /// A claim has more than one address. The published one stays, else the oldest.
 fn extras(scene: &mut Scene) {
-    let mut by_claim: BTreeMap<&str, Vec<(&Address, &Claim)>> = BTreeMap::new();
-    for address in scene.world.addresses.iter().filter(|address| address.made() && !address.meta.deleting()) {
-        if let Some(claim) = scene.joined.claim_of(address) {
-            by_claim.entry(&claim.meta.uid).or_default().push((address, claim));
-        }
-    }
-    for (_, mut of) in by_claim.into_iter().filter(|(_, of)| of.len() > 1) {
+    let made = scene.world.addresses.iter().filter(|address| address.made() && !address.meta.deleting());
+    let of_claims = made.filter_map(|address| {
+        let claim = scene.joined.claim_of(address)?;
+        Some((claim.meta.uid, (address, claim)))
+    });
+    for (_, mut of) in shared(of_claims.collect()) {
         of.sort_by_key(|(address, claim)| {
             let published = claim.address.as_deref() == Some(&address.meta.name);
             (!published, address.meta.creation_timestamp.as_ref().map(|time| time.0), &address.meta.name)
@@ -158,8 +160,9 @@ fn place(scene: &mut Scene, address: &Address, pool: &IPPool, space: &Space) {
     }
     let gateway = address.gateway.as_deref().and_then(|text| ipam::addr::parse_ip(text).ok());
     let same = address.prefix == entry.prefix.map(i64::from) && gateway == entry.gateway;
-    // A pool on its way out changes nothing any more, and what a hand wrote is as it was meant.
-    if !same && address.made() && pool.metadata.deletion_timestamp.is_none() {
+    // A pool on its way out changes nothing any more, what a hand wrote is as it was meant, and what leaked goes anyway.
+    let has_claim = || scene.joined.claim_of(address).is_some();
+    if !same && address.made() && pool.metadata.deletion_timestamp.is_none() && has_claim() {
         let shown = |prefix: Option<i64>, gateway: Option<String>| {
             format!(
                 "/{} via {}",
