@@ -17,7 +17,7 @@ PROGRAMS := $(CARGO) build --quiet --workspace --bins
 BIN := $(or $(CARGO_TARGET_DIR),target)/debug
 # The user's kubectl, or else the one of the test bed; generated files are always made by the latter, whose release is pinned.
 PINNED_KUBECTL = $(PROGRAMS) && $(BIN)/testbed binaries | grep '/kubectl$$'
-KUBECTL ?= $(shell command -v kubectl || $(PINNED_KUBECTL))
+KUBECTL ?= $(shell command -v kubectl || { $(PINNED_KUBECTL); })
 KREW_VERSION := v0.5.0
 KREW_ROOT := $(CACHE)/ipam-tools/krew-$(KREW_VERSION)
 # The platforms that `make release` builds the plugin for, by their targets, and where the release will be found.
