@@ -94,9 +94,9 @@ impl Ledger {
             },
         };
         let (claim, pool) = (entry.address.claim_id(), entry.address.pool_id());
+        self.tell_of_name(&entry.address);
         self.addresses.insert(id.clone(), Box::new(entry));
         self.relink_claim(&claim);
-        self.tell_of_name(&id, &pool);
         self.wake(&id);
         self.wake(&claim);
         self.wake(&pool);
@@ -124,10 +124,9 @@ impl Ledger {
         }
         self.relink_claim(&claim);
         self.unblock(id);
-        let pool = entry.address.pool_id();
-        self.tell_of_name(id, &pool);
+        self.tell_of_name(&entry.address);
         self.wake(&claim);
-        self.wake(&pool);
+        self.wake(&entry.address.pool_id());
     }
 
     fn link_address(&mut self, address: &Address) {

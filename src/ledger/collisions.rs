@@ -1,21 +1,20 @@
 //! Names of address objects that two pools need, as they share a `namePrefix` or spell one name in two ways.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use super::book::Book;
 use super::{Address, Id, Ledger, Pool, Text};
-use crate::addr::Entry;
 use crate::api::{Family, Kind, spelled};
 
 /// The addresses that a pool cannot hand out, as an object of another pool has the name that each needs.
 ///
-/// They follow from the objects alone, unlike what [blocks](Ledger::block) a pool, which is what this controller has come
-/// upon: several controllers tell the same of them, and none corrects another for ever.
+/// Those that share a `namePrefix` follow from the objects alone, unlike what [blocks](Ledger::block) a pool, which is what
+/// this controller has come upon: several controllers tell the same of them, and none corrects another for ever.
 pub(super) struct Collisions<'a> {
     of: BTreeMap<IpAddr, &'a Address>,
-    /// Addresses that nothing holds but names which this controller came upon.
-    only_blocked: BTreeSet<IpAddr>,
+    /// How many addresses of the pool are free, these aside.
+    pub free: u128,
 }
 
 impl Collisions<'_> {
@@ -28,61 +27,66 @@ impl Collisions<'_> {
     pub fn first(&self) -> Option<(IpAddr, &Address)> {
         self.of.first_key_value().map(|(ip, other)| (*ip, *other))
     }
-
-    /// How many addresses of the pool are free, these aside.
-    pub fn free(&self, book: &Book) -> u128 {
-        let counts = |ip: &&IpAddr| book.space.may_name(**ip) && !book.space.is_reserved(**ip);
-        let met = self.only_blocked.iter().filter(counts).count();
-        let lost = self.of.keys().filter(counts).count();
-        (book.space.free() + met as u128).saturating_sub(lost as u128)
-    }
 }
 
 impl Ledger {
     /// What a pool cannot hand out for want of a name.
     pub(super) fn collisions(&self, book: &Book, pool: &Pool) -> Collisions<'_> {
-        let mut blocks: BTreeMap<IpAddr, u32> = BTreeMap::new();
-        // A name that an object of this pool has, with another address in it, is used up as long as that is there.
-        let is_own = |object: &Id| self.address(object).is_some_and(|other| other.pool == pool.id.name);
-        for (_, &ip) in book.blocked.iter().filter(|(object, _)| !is_own(object)) {
-            *blocks.entry(ip).or_default() += 1;
+        let (mut of, mut blocks) = (BTreeMap::new(), BTreeMap::<IpAddr, u32>::new());
+        for (object, &ip) in &book.blocked {
+            match self.address(object) {
+                // A name that is about to be used is nobody's yet.
+                None => *blocks.entry(ip).or_default() += 1,
+                Some(other) if Self::collides(book, pool, other) == Some(ip) => {
+                    *blocks.entry(ip).or_default() += 1;
+                }
+                // This pool's own, with another address in it: no matter of the `namePrefix`.
+                Some(own) if own.pool == pool.id.name => {}
+                Some(other) => drop(of.insert(ip, other)),
+            }
         }
-        let else_free = |ip: IpAddr| book.holders(ip) <= blocks.get(&ip).copied().unwrap_or(0);
-        // "rack" begins all names of "rack-2" as well; what can be no IPv4 address is told without reading it.
-        let is_v6 = |entry: &Entry| entry.range.is_some_and(|range| range.first().is_ipv6());
-        let has_v6 = pool.rules.entries.iter().any(is_v6);
-        let may_be_read = |rest: &str| has_v6 || rest.matches('-').count() == 4;
+        let else_free = |ip: &IpAddr| book.holders(*ip) <= blocks.get(ip).copied().unwrap_or(0);
+        let counts = |ip: &&IpAddr| else_free(ip) && book.space.by_choice(**ip);
+        let met = blocks.keys().filter(counts).count();
+        let mut alike = BTreeMap::new();
         let stem: Text = spelled(&pool.name_prefix).into();
-        let mut of = BTreeMap::new();
         for (_, theirs) in self.books_beside(&pool.id).filter(|(id, _)| **id != pool.id) {
-            for family in Family::ALL {
-                let first = pool.id.beside(Kind::Address(family), &stem);
-                let could_be = |id: &&Id| {
+            for first in Family::ALL.map(|family| pool.id.beside(Kind::Address(family), &stem)) {
+                let begins = |id: &&Id| {
                     (id.kind, &id.namespace) == (first.kind, &first.namespace) && id.name.starts_with(&*stem)
                 };
-                let alike = theirs.addresses.range(&first..).take_while(could_be);
-                for id in alike.filter(|id| may_be_read(&id.name[stem.len()..])) {
-                    let lost = book.ip_in_name(&id.name).filter(|&ip| book.space.may_name(ip));
-                    let lost = lost.filter(|&ip| else_free(ip));
-                    if let Some((ip, address)) = lost.zip(self.address(id)) {
-                        of.entry(ip).or_insert(address);
+                for other in theirs.addresses.range(&first..).take_while(begins) {
+                    let Some(other) = self.address(other) else { continue };
+                    if let Some(ip) = Self::collides(book, pool, other).filter(else_free) {
+                        alike.entry(ip).or_insert(other);
                     }
                 }
             }
         }
-        let only_blocked = blocks.keys().copied().filter(|&ip| else_free(ip)).collect();
-        Collisions { of, only_blocked }
+        let lost = alike.keys().filter(counts).count();
+        of.extend(alike);
+        Collisions { of, free: book.space.free().saturating_add(met as u128).saturating_sub(lost as u128) }
     }
 
-    /// Has the pools that could need an object's name, that of the object itself aside, tell whose it is.
-    pub(super) fn tell_of_name(&mut self, object: &Id, own: &Id) {
-        let is_spelled =
-            |prefix: &str| prefix.contains(['.', ':']) && object.name.starts_with(&spelled(prefix));
-        let begins = |prefix: &str| object.name.starts_with(prefix) || is_spelled(prefix);
-        let needs = |book: &Book| book.pool.as_ref().is_some_and(|pool| begins(&pool.name_prefix));
-        let others = self.books_beside(object).filter(|(id, book)| *id != own && needs(book));
-        let others: Vec<Id> = others.map(|(id, _)| id.clone()).collect();
-        for pool in others {
+    /// The address of a pool that another pool's object keeps it from handing out: the one that is in it, or, of another
+    /// provider's, the one in its name.
+    fn collides(book: &Book, pool: &Pool, other: &Address) -> Option<IpAddr> {
+        if other.pool == pool.id.name {
+            return None;
+        }
+        let ip = if other.is_foreign() { book.ip_in_name(&other.id.name) } else { other.ip };
+        let ip = ip.filter(|&ip| book.space.may_name(ip))?;
+        (book.name_for(ip).as_ref() == Some(&other.id.name)).then_some(ip)
+    }
+
+    /// Has the pools that need an object's name tell whose it is.
+    pub(super) fn tell_of_name(&mut self, address: &Address) {
+        let needs = |book: &Book| {
+            book.pool.as_ref().is_some_and(|pool| Self::collides(book, pool, address).is_some())
+        };
+        let pools = self.books_beside(&address.id).filter(|(_, book)| needs(book));
+        let pools: Vec<Id> = pools.map(|(id, _)| id.clone()).collect();
+        for pool in pools {
             if let Some(book) = self.books.get_mut(&pool) {
                 book.chore.stale = true;
             }

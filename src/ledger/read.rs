@@ -211,14 +211,12 @@ fn id(kind: Kind, meta: &ObjectMeta) -> Id {
 }
 
 fn read_meta(kind: Kind, meta: &ObjectMeta) -> Meta {
-    let finalizers = meta.finalizers.as_deref().unwrap_or_default();
-    let ours = finalizers.iter().position(|finalizer| Some(finalizer.as_str()) == kind.finalizer());
-    let index = |n: usize| u16::try_from(n).unwrap_or(u16::MAX);
+    let finalizers = meta.finalizers.iter().flatten().map(String::as_str);
     Meta {
         uid: Uid::new(meta.uid.as_deref().unwrap_or_default()),
         version: meta.resource_version.as_deref().and_then(|version| version.parse().ok()).unwrap_or(0),
         deleting: meta.deletion_timestamp.is_some(),
-        finalizers: Finalizers { ours: ours.map(index), total: index(finalizers.len()) },
+        finalizers: Finalizers::of(finalizers, kind.finalizer()),
     }
 }
 

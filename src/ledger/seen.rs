@@ -67,13 +67,34 @@ pub struct Meta {
 /// The finalizers of an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub struct Finalizers {
-    /// Index of ours in the list.
+    /// Index of ours in the list; of the first, where it is there twice, as two controllers may each have added it.
     pub ours: Option<u16>,
-    /// Length of the list.
+    /// Length of the list, ours counted once.
     pub total: u16,
 }
 
 impl Finalizers {
+    /// Reads a list in which `ours` is this project's.
+    ///
+    /// ```
+    /// # use ipam::ledger::Finalizers;
+    /// let twice = Finalizers::of(["theirs", "ours", "ours"].into_iter(), Some("ours"));
+    /// assert_eq!(twice, Finalizers { ours: Some(1), total: 2 });
+    /// ```
+    pub fn of<'a>(list: impl Iterator<Item = &'a str>, ours: Option<&str>) -> Self {
+        let (mut at, mut total) = (None, 0_u16);
+        for (index, finalizer) in list.enumerate() {
+            let is_ours = Some(finalizer) == ours;
+            if !is_ours || at.is_none() {
+                total = total.saturating_add(1);
+            }
+            if is_ours && at.is_none() {
+                at = Some(u16::try_from(index).unwrap_or(u16::MAX));
+            }
+        }
+        Self { ours: at, total }
+    }
+
     /// Whether somebody else holds the object too.
     pub fn foreign(self) -> bool {
         self.total > u16::from(self.ours.is_some())

@@ -56,7 +56,7 @@ impl Ledger {
         let (indexes, size, truncated) = self.indexes(book);
         let print = fingerprint(indexes.iter().map(|(claim, ip)| (claim.as_str(), ip.as_str())));
         let collisions = self.collisions(book, pool);
-        let free = collisions.free(book);
+        let free = collisions.free;
         let conditions = [
             Some(self.ready(book, pool, free)),
             truncated.then(|| self.truncated()),

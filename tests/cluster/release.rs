@@ -11,6 +11,7 @@ use crate::scene::{Scene, for_both_families};
 for_both_families!(
     l1_claims_that_are_deleted_at_once_leave_nothing,
     s12_a_claim_that_somebody_else_holds_keeps_its_address_and_their_finalizer,
+    s12_our_finalizer_is_nobody_elses_though_two_controllers_have_added_it,
     s11_a_claim_is_let_go_though_its_pool_does_not_exist,
     l5_d11_a_pool_that_is_deleted_hands_out_nothing_and_stays_until_its_last_address_is_gone,
     d8_l6_a_claim_made_again_under_its_name_is_another_claim,
@@ -38,6 +39,17 @@ async fn l1_claims_that_are_deleted_at_once_leave_nothing(family: Family) {
         scene.addresses.list(&ListParams::default()).await.unwrap().items.is_empty().then_some(())
     };
     scene.until("no address is left", left).await;
+    scene.in_order().await;
+}
+
+async fn s12_our_finalizer_is_nobody_elses_though_two_controllers_have_added_it(family: Family) {
+    let scene = Scene::with_pool(family, "s12-twice", "10.0.0.1", "10.0.0.9").await;
+    let ours = Kind::Claim(family).finalizer().unwrap();
+    scene.create_claim_with("c", "p", json!({ "finalizers": [ours, ours] })).await;
+    scene.bound("c").await;
+    assert_eq!(scene.claims.get("c").await.unwrap().finalizers(), [ours, ours]);
+    scene.delete_claim("c").await;
+    scene.claim_gone("c").await;
     scene.in_order().await;
 }
 

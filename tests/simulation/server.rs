@@ -130,13 +130,10 @@ impl Server {
         let Some(object) = self.objects.get_mut(id) else { return };
         let version = self.versions.entry(id.clone()).or_default();
         *version += 1;
-        let ours = object.finalizers.iter().position(|text| Some(text.as_str()) == id.kind.finalizer());
+        let finalizers = object.finalizers.iter().map(String::as_str);
         let meta = meta_mut(&mut object.seen);
         meta.version = *version;
-        meta.finalizers = Finalizers {
-            ours: ours.map(|at| u16::try_from(at).unwrap()),
-            total: u16::try_from(object.finalizers.len()).unwrap(),
-        };
+        meta.finalizers = Finalizers::of(finalizers, id.kind.finalizer());
         let log = self.log.entry(id.kind).or_default();
         if object.seen.meta().is_gone() {
             let object = self.objects.remove(id).unwrap();

@@ -21,7 +21,7 @@ pub use report::{junit, text, verdict};
 
 use crate::output::named;
 use crate::why::Reasons;
-use crate::world::{Address, ClusterSeen, Joined, Key, Meta, World, key, pool_state};
+use crate::world::{Address, ClusterSeen, Joined, Key, Meta, Word, World, key, pool_state};
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -179,8 +179,11 @@ fn withhold(world: &World, findings: &mut [Finding]) {
     if paused.is_empty() {
         return;
     }
+    let addresses = world.addresses.iter().map(|address| (address.meta.uid.as_str(), address.pool));
+    let claims = world.claims.iter().map(|claim| (claim.meta.uid.as_str(), claim.pool));
+    let pools: HashMap<&str, Word> = claims.chain(addresses).collect();
     for finding in findings.iter_mut().filter(|finding| !finding.mends.is_empty()) {
-        let of = finding.mends.iter().filter_map(|mend| pool_of(world, &mend.object));
+        let of = finding.mends.iter().filter_map(|mend| pool_of(&pools, &mend.object));
         if let Some((namespace, pool)) = of.into_iter().find(|pool| paused.contains(pool)) {
             finding.mends.clear();
             finding.command = format!("kubectl ipam resume {pool} -n {namespace}");
@@ -200,12 +203,10 @@ fn is_paused(world: &World, pool: &IPPool) -> bool {
         || pool_state(pool).0 == "Paused"
 }
 
-fn pool_of(world: &World, object: &Object) -> Option<Key> {
-    let claim = || world.claims.iter().find(|claim| claim.meta.uid == object.uid).map(|claim| claim.pool);
-    let address =
-        || world.addresses.iter().find(|address| address.meta.uid == object.uid).map(|address| address.pool);
-    let pool =
-        if object.kind == Kind::Pool { Some(object.name.as_str().into()) } else { address().or_else(claim) };
+/// The pool that an object is of, where those of claims and addresses are known by their UIDs.
+fn pool_of(pools: &HashMap<&str, Word>, object: &Object) -> Option<Key> {
+    let is_pool = object.kind == Kind::Pool;
+    let pool = if is_pool { Some(object.name.as_str().into()) } else { pools.get(&*object.uid).copied() };
     Some((object.namespace.as_str().into(), pool?))
 }
 

@@ -141,14 +141,10 @@ impl Ledger {
         going.filter(|address| !self.is_under_way(&address.id)).find_map(release)
     }
 
-    /// The release of an address object that was made here for the claim and whose address somebody else has too, or the
-    /// pool no more.
+    /// The release of an address object that was made here for the claim and whose address somebody else has too.
     fn withdraw(&self, entry: &Entry) -> Option<Act> {
-        let is_vain = |address: &&Address| {
-            let is_surplus = || self.is_surplus(entry, address) && entry.made(address) && !address.adopted;
-            self.came_too_late(entry, address) || is_surplus()
-        };
-        release(self.held_by(entry).find(is_vain)?)
+        let mut surplus = self.held_by(entry).filter(|address| self.is_surplus(entry, address));
+        release(surplus.find(|address| entry.made(address) && !address.adopted)?)
     }
 
     /// Whether an address object was made for the claim, who does not publish it, and somebody else has its address.

@@ -21,16 +21,8 @@ impl Ledger {
         if self.can_retake(entry).is_some() {
             return None;
         }
-        let mut sole = live()
-            .filter(|address| self.is_sole_holder(entry, address) && !self.came_too_late(entry, address));
+        let mut sole = live().filter(|address| self.is_sole_holder(entry, address));
         sole.next().cloned()
-    }
-
-    /// Whether the pool has given up the address of an object that was made here and that nobody has tried to publish:
-    /// it was shrunk at that moment, and admission saw no holder.
-    pub(super) fn came_too_late(&self, entry: &Entry, address: &Address) -> bool {
-        let has = |ip| self.books.get(&address.pool_id()).is_some_and(|book| book.space.may_name(ip));
-        entry.made(address) && !address.adopted && !address.ip.is_some_and(has)
     }
 
     /// Whether nobody but this claim has the address of one of its address objects. A person may make one by hand for

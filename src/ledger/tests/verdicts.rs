@@ -111,33 +111,3 @@ fn d11_that_the_pool_is_being_deleted_is_no_error_and_nothing_is_handed_out() {
     scene.delete(&pool_id("p"));
     assert_eq!(scene.after(claim("a")), ["tell claim a: PoolNotReady: The pool \"p\" is being deleted"]);
 }
-
-#[test]
-fn d11_what_was_taken_while_the_pool_shrank_is_not_published() {
-    let mut scene = Scene::with(pool("10.0.0.1-10.0.0.2"));
-    scene.run();
-    scene.add(claim("a"));
-    assert_eq!(scene.due(), ["take 10.0.0.1 for claim a"]);
-    scene.done();
-    let shrunk = spec(&["10.0.0.2"]);
-    scene.change_pool("p", |pool| pool.rules = Arc::new(PoolRules::read(&shrunk)));
-    let again = ["delete address p-10-0-0-1", "strip address p-10-0-0-1", "take 10.0.0.2 for claim a"];
-    assert_eq!(scene.run()[..3], again);
-    assert_eq!(scene.bound(), [("a", "p-10-0-0-2")]);
-}
-
-#[test]
-fn d11_what_was_published_while_the_pool_shrank_stays() {
-    let mut scene = Scene::with(pool("10.0.0.1-10.0.0.2"));
-    scene.run();
-    scene.add(claim("a"));
-    assert_eq!(scene.due(), ["take 10.0.0.1 for claim a"]);
-    scene.done();
-    assert_eq!(scene.due(), ["bind claim a to p-10-0-0-1"]);
-    let shrunk = spec(&["10.0.0.2"]);
-    scene.change_pool("p", |pool| pool.rules = Arc::new(PoolRules::read(&shrunk)));
-    // Whether it took effect is not known: somebody may be using the address.
-    scene.lose_reply();
-    scene.run_for(std::time::Duration::from_mins(1));
-    assert_eq!(scene.bound(), [("a", "p-10-0-0-1")]);
-}

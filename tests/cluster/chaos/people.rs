@@ -188,11 +188,25 @@ impl People {
         self.edit(scene, Kind::Pool, "p", patch, if paused { "pool paused" } else { "pool resumed" }).await
     }
 
-    /// They leave: nothing is paused, and nothing is held.
+    /// They leave: nothing is paused, and nothing is held. A change of theirs may meet one of a controller, or of the last
+    /// of the storm, and fail; so they look whether it is so.
     pub async fn leave(&mut self, scene: &Scene) {
-        self.pause(scene, false).await;
-        self.let_go(scene).await;
+        while !has_left(scene).await.unwrap_or(false) {
+            self.pause(scene, false).await;
+            self.let_go(scene).await;
+        }
     }
+}
+
+/// Whether nothing is paused, and nothing held.
+async fn has_left(scene: &Scene) -> kube::Result<bool> {
+    let mut held = Vec::new();
+    for family in Family::ALL {
+        held.extend(scene.of_kind(Kind::Claim(family)).list(&ListParams::default()).await?.items);
+    }
+    held.retain(|claim| claim.finalizers().iter().any(|text| text == THEIRS));
+    let pool = scene.of_kind(Kind::Pool).get("p").await?;
+    Ok(held.is_empty() && !pool.annotations().contains_key("cluster.x-k8s.io/paused"))
 }
 
 /// What a claim asks for: a pool, and its metadata.

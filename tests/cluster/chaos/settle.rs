@@ -63,7 +63,7 @@ impl World {
 
     fn claim_disorder(&self, family: Family, name: &str, claim: &DynamicObject) -> Option<String> {
         if claim.metadata.deletion_timestamp.is_some() {
-            return Some(format!("{name} is being deleted"));
+            return Some(format!("{name} is being deleted: {:?}", claim.metadata));
         }
         if let Some(object) = published(claim) {
             let is_there = self.addresses.contains_key(&(family, object.clone()));
