@@ -134,9 +134,9 @@ mixed: ## Claims of both kinds under lagging watches on a real API server: SEEDS
 	  $(CARGO) test --test cluster -- mixed:: --nocapture
 
 .PHONY: chaos
-chaos: ## Faults on a real control plane: every write x every answer, then SEEDS=200 by default; SEED=n runs one
+chaos: ## Faults on real control planes: every write x every answer, then SEEDS=200 in LANES=3; SEED=n runs one
 	$(CARGO) build --bins
-	$(if $(SEED),CHAOS_SEED=$(SEED),CHAOS_SEEDS=$(if $(filter command line,$(origin SEEDS)),$(SEEDS),200)) \
+	CHAOS_LANES=$(or $(LANES),3) $(if $(SEED),CHAOS_SEED=$(SEED),CHAOS_SEEDS=$(if $(filter command line,$(origin SEEDS)),$(SEEDS),200)) \
 	  $(CARGO) test --test cluster -- chaos:: --nocapture --test-threads 1
 
 .PHONY: idle

@@ -66,7 +66,7 @@ impl Ledger {
     }
 
     /// An address object that the claim publishes and that was neither seen nor looked for: it may exist.
-    fn published_but_unknown(&self, entry: &Entry) -> Option<Id> {
+    pub(super) fn published_but_unknown(&self, entry: &Entry) -> Option<Id> {
         let name = entry.claim.shown.address.as_ref()?;
         let id = entry.claim.address_id(name);
         (!entry.end_seen && self.address(&id).is_none()).then_some(id)

@@ -53,6 +53,12 @@ impl Ledger {
         if entry.claim.meta.finalizers.ours.is_none() {
             return Some(Act::Protect { append: entry.claim.meta.finalizers.total > 0 });
         }
+        // What it publishes may be there, though no watch has shown it: then it stays.
+        if !entry.publishes(winner)
+            && let Some(unknown) = self.published_but_unknown(entry)
+        {
+            return Some(self.look(&unknown));
+        }
         if let Some(adoption) = adoption(entry, winner) {
             return Some(Act::Adopt(Box::new(adoption)));
         }

@@ -135,3 +135,21 @@ fn a_claim_that_publishes_an_address_which_was_not_seen_yet_is_not_told_that_the
         .add(Claim { shown: Shown { address: Some("p-10-0-0-1".into()), ..Shown::default() }, ..claim("a") });
     assert_eq!(scene.due(), ["read address p-10-0-0-1"]);
 }
+
+#[test]
+fn d1_what_a_claim_publishes_stays_though_no_watch_has_shown_it_and_another_object_was_made_for_it() {
+    let mut scene = Scene::with(pool("10.0.0.1-10.0.0.2"));
+    scene.run();
+    let shown = Shown { address: Some("p-10-0-0-1".into()), ..Shown::default() };
+    let uid = scene.add(Claim { shown, paused: true, ..claim("a") }).to_string();
+    scene.add_unseen(made("p-10-0-0-1", "10.0.0.1", "a", &uid));
+    scene.add(made("p-10-0-0-2", "10.0.0.2", "a", &uid));
+    // So it seems as if the published address could not be had again.
+    let excluded = spec(&["10.0.0.2"]);
+    scene.change_pool("p", |pool| pool.rules = Arc::new(PoolRules::read(&excluded)));
+    scene.change_claim("a", |claim| claim.paused = false);
+    let due = scene.run();
+    assert_eq!(due[0], "read address p-10-0-0-1");
+    assert!(due.iter().all(|act| act != "bind claim a to p-10-0-0-2"), "{due:?}");
+    assert_eq!(scene.bound(), [("a", "p-10-0-0-1")]);
+}

@@ -230,7 +230,10 @@ fn a_claim_whose_address_is_lost_and_excluded_meanwhile_gets_another_and_says_so
     scene.change_pool("p", |pool| pool.rules = Arc::new(PoolRules::read(&excluded)));
     assert_eq!(scene.run(), NOTHING);
     scene.tear_away(&address_id("p-10-0-0-1"));
-    assert_eq!(scene.run(), ["take 10.0.0.2 for claim a", "bind claim a to p-10-0-0-2"]);
+    assert_eq!(
+        scene.run(),
+        ["take 10.0.0.2 for claim a", "read address p-10-0-0-1", "bind claim a to p-10-0-0-2"]
+    );
 }
 
 #[test]

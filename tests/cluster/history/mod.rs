@@ -53,10 +53,36 @@ impl History {
         let revisions: Vec<Revision> =
             stored.into_iter().filter_map(|stored| read(stored, &scene.namespace)).collect();
         if let Err(broken) = judge(&revisions, writers) {
-            panic!("{broken}");
+            panic!("{broken}\n{}", story(&revisions, &broken));
         }
         revisions.len()
     }
+}
+
+/// What became of the objects that a text names, and of the addresses of such claims.
+fn story(revisions: &[Revision], text: &str) -> String {
+    let is_named = |name: &str| text.split([' ', ',', ':']).any(|word| word == name);
+    let line = |revision: &Revision| {
+        let Revision { version, kind, name, object } = revision;
+        let object = object.as_ref().unwrap_or(&Value::Null);
+        let (meta, spec, status) = (&object["metadata"], &object["spec"], &object["status"]);
+        let claim = spec["claim"]["name"].as_str().or(spec["claimRef"]["name"].as_str());
+        let parts = [
+            &meta["uid"],
+            &meta["deletionTimestamp"],
+            &meta["finalizers"],
+            &meta["annotations"],
+            &spec["address"],
+            &status["address"]["name"],
+            &status["addressRef"]["name"],
+            &status["conditions"][0]["reason"],
+        ];
+        let parts: Vec<String> =
+            parts.into_iter().filter(|part| !part.is_null()).map(Value::to_string).collect();
+        let is_told = is_named(name) || claim.is_some_and(is_named);
+        is_told.then(|| format!("{version} {} {name}: {}", kind.name(), parts.join(" ")))
+    };
+    revisions.iter().filter_map(line).collect::<Vec<_>>().join("\n")
 }
 
 /// A revision of an object of the namespace.
