@@ -61,8 +61,13 @@ impl Crew {
         crew
     }
 
+    /// How many have written so far, and in what order.
     pub fn writers(&self) -> Writers {
-        if self.manning == Manning::Crowd { Writers::Several } else { Writers::One }
+        match self.manning {
+            Manning::Crowd => Writers::Several,
+            Manning::Alone if !self.past.is_empty() => Writers::Heirs,
+            Manning::Alone | Manning::Pair => Writers::One,
+        }
     }
 
     async fn hire(&mut self, scene: &Scene) {

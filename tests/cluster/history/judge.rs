@@ -14,6 +14,9 @@ use super::state::{Made, Place, Publication, State, by_hand, holds, is_foreign, 
 pub enum Writers {
     /// One; when another took over, the former wrote no more.
     One,
+    /// One after the other, at once after the former was killed: what that had asked for may still arrive, as a take after the end
+    /// of its claim, and is swept up.
+    Heirs,
     /// Several, which know of each other's writes only what they see: a take may come after the end of its claim, when the other
     /// has let that go, and is withdrawn.
     Several,
@@ -100,7 +103,8 @@ fn taken_rightly(
     if !is_held && writers == Writers::One {
         return Err(format!("{name} was made for a claim that nothing holds: {}", made.claim));
     }
-    if writers == Writers::Several && !state.held.contains(&made.claim) {
+    let may_be_late = writers == Writers::Several || (writers == Writers::Heirs && !is_held);
+    if may_be_late && !state.held.contains(&made.claim) {
         return Err(format!("{name} was made for a claim that nothing ever held: {}", made.claim));
     }
     let (pool, ip) = &made.place;
