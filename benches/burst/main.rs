@@ -143,6 +143,12 @@ fn settings() -> Settings {
     }
     assert!(settings.rounds > 0, "--rounds is at least 1");
     assert!((1..=200).contains(&settings.pools), "--pools is 1 to 200");
+    let is_burst = matches!(settings.scenario, Scenario::Burst | Scenario::Ipv6 | Scenario::Crowded);
+    let is_watched = settings.contenders.iter().any(|contender| matches!(contender, Contender::WatchedFloor));
+    assert!(
+        is_burst || !(settings.keep || is_watched),
+        "--keep and --watched are for burst, ipv6 and crowded"
+    );
     assert!(settings.pools == 1 || matches!(settings.scenario, Scenario::Burst | Scenario::Restart));
     settings
 }

@@ -110,21 +110,15 @@ async fn burst(scene: &Scene<'_>, settings: &Settings, contender: &Contender) ->
     let (served, taken) = serve(scene, contender, &claims, first).await;
     let bound = watch.await.expect("the watch ends");
     let middle = Counts::now(scene).await;
-    if settings.keep {
-        let requests = [before.until(&middle, claims.len()), BTreeMap::new()];
-        return Figures {
-            requests,
-            ..figures(contender, bound, served.as_ref(), middle.servers - before.servers)
-        };
+    let (mut released, mut requests) = (None, [before.until(&middle, claims.len()), BTreeMap::new()]);
+    if !settings.keep {
+        let start = Instant::now();
+        let gone = tokio::spawn(watching::gone(scene.claims(), start));
+        scene.delete(&claims).await;
+        floor::release(scene, &claims, &taken).await;
+        released = Some(gone.await.expect("the watch ends"));
+        requests[1] = middle.until(&Counts::now(scene).await, claims.len());
     }
-
-    let start = Instant::now();
-    let gone = tokio::spawn(watching::gone(scene.claims(), start));
-    scene.delete(&claims).await;
-    floor::release(scene, &claims, &taken).await;
-    let released = Some(gone.await.expect("the watch ends"));
-    let after = Counts::now(scene).await;
-    let requests = [before.until(&middle, claims.len()), middle.until(&after, claims.len())];
     Figures {
         released,
         requests,

@@ -17,7 +17,7 @@ use crate::layout::Layout;
 
 pub struct Scene<'a> {
     pub plane: &'a ControlPlane,
-    pub client: Client,
+    client: Client,
     namespace: String,
     pub family: Family,
     pub layout: Layout,
@@ -51,15 +51,11 @@ impl<'a> Scene<'a> {
     }
 
     pub fn claims(&self) -> Api<DynamicObject> {
-        let description = Kind::Claim(self.family).resource().described();
-        Api::namespaced_with(self.client.clone(), &self.namespace, &description)
+        self.of_kind(Kind::Claim(self.family))
     }
 
-    /// Where the objects of a kind are.
-    pub fn path(&self, kind: Kind) -> String {
-        let resource = kind.resource();
-        let (version, plural) = (resource.api_version(), resource.plural);
-        format!("/apis/{version}/namespaces/{}/{plural}", self.namespace)
+    pub fn of_kind(&self, kind: Kind) -> Api<DynamicObject> {
+        Api::namespaced_with(self.client.clone(), &self.namespace, &kind.resource().described())
     }
 
     pub fn claim_id(&self, claim: &DynamicObject) -> Id {

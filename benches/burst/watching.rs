@@ -62,8 +62,9 @@ async fn seen(
 pub fn read(scene: &Scene<'_>) -> JoinSet<()> {
     let mut readers = JoinSet::new();
     for kind in [Kind::Claim(scene.family), Kind::Address(scene.family)] {
-        let (client, path) = (scene.client.clone(), format!("{}?watch=true", scene.path(kind)));
+        let objects = scene.of_kind(kind);
         readers.spawn(async move {
+            let (path, client) = (format!("{}?watch=true", objects.resource_url()), objects.into_client());
             let request = http::Request::get(path).body(Body::empty()).expect("a request");
             let answer = client.send(request).await.expect("the watch begins");
             let mut body = answer.into_body();

@@ -358,8 +358,8 @@ impl Scene {
             assert!(in_time, "{disorder}\nthe controller's log ends:\n{}", self.log());
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
-        if let Some(seconds) = std::env::var("IDLE").ok().and_then(|seconds| seconds.parse().ok()) {
-            self.idle(Duration::from_secs(seconds)).await;
+        if let Ok(seconds) = std::env::var("IDLE") {
+            self.idle(Duration::from_secs(seconds.parse().expect("IDLE is a number of seconds"))).await;
         }
     }
 
@@ -370,17 +370,8 @@ impl Scene {
             let of = |resource| self.proxy.count(&Match::writes().resource(resource));
             all - of("leases") - of("events")
         };
-        let (start, mut before) = (Instant::now(), writes());
-        loop {
-            // That nothing happens cannot be waited for; only time can pass.
-            tokio::time::sleep(QUIET).await;
-            let now = writes();
-            if now == before {
-                break;
-            }
-            assert!(start.elapsed() < PATIENCE, "it never stops writing\n{}", self.log());
-            before = now;
-        }
+        quiet(writes, QUIET, || self.log()).await;
+        let before = writes();
         tokio::time::sleep(time).await;
         assert_eq!(writes(), before, "something was written while nothing happened\n{}", self.log());
     }
@@ -424,6 +415,21 @@ impl Scene {
             }
         }
         None
+    }
+}
+
+/// Waits for a time in which the count of writes stays the same.
+pub async fn quiet(writes: impl Fn() -> usize, time: Duration, log: impl Fn() -> String) {
+    let (start, mut before) = (Instant::now(), writes());
+    loop {
+        // That nothing happens cannot be waited for; only time can pass.
+        tokio::time::sleep(time).await;
+        let now = writes();
+        if now == before {
+            return;
+        }
+        assert!(start.elapsed() < PATIENCE, "it never stops writing\n{}", log());
+        before = now;
     }
 }
 

@@ -191,10 +191,13 @@ impl People {
     /// They leave: nothing is paused, and nothing is held. A change of theirs may meet one of a controller, or of the last
     /// of the storm, and fail; so they look whether it is so.
     pub async fn leave(&mut self, scene: &Scene) {
-        while !has_left(scene).await.unwrap_or(false) {
-            self.pause(scene, false).await;
-            self.let_go(scene).await;
-        }
+        let leave = async {
+            while !has_left(scene).await.unwrap_or(false) {
+                self.pause(scene, false).await;
+                self.let_go(scene).await;
+            }
+        };
+        tokio::time::timeout(std::time::Duration::from_mins(1), leave).await.expect("people can leave");
     }
 }
 

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::crew::Crew;
 use super::tally::Tally;
-use crate::scene::{Scene, ip_of, pool_of, published, ready};
+use crate::scene::{Scene, ip_of, pool_of, published, quiet, ready};
 
 /// How long a settled crew is watched for writes that nothing calls for.
 const QUIET: Duration = Duration::from_secs(1);
@@ -155,17 +155,7 @@ pub async fn settled(scene: &Scene, crew: &mut Crew, tally: &Tally) {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     scene.in_order().await;
-    let mut writes = crew.writes();
-    loop {
-        // That nothing happens cannot be waited for; only time can pass.
-        tokio::time::sleep(QUIET).await;
-        let now = crew.writes();
-        if now == writes {
-            break;
-        }
-        assert!(start.elapsed() < Duration::from_mins(2), "it never stops writing\n{}", crew.logs());
-        writes = now;
-    }
+    quiet(|| crew.writes(), QUIET, || crew.logs()).await;
     let world = World::read(scene).await.unwrap();
     assert_eq!(world.disorder(), None);
     let bound = world.addresses.len();
