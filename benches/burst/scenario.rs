@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use kube::ResourceExt;
 use kube::api::DynamicObject;
 
 use crate::floor::{self, Taken};
@@ -159,7 +160,7 @@ async fn restart(scene: &Scene<'_>, settings: &Settings, contender: &Contender) 
     let late = scene.create_claims("late", 1, settings.bare).await;
     let before = Counts::now(scene).await;
     let start = Instant::now();
-    let watch = tokio::spawn(watching::bound(scene.claims(), "late", 1, start));
+    let watch = tokio::spawn(watching::bound_alone(scene.claims(), late[0].name_any(), start));
     let (served, _) = serve(scene, contender, &late, settings.claims).await;
     let bound = watch.await.expect("the watch ends");
     let after = Counts::now(scene).await;

@@ -18,10 +18,23 @@ use crate::scene::Scene;
 
 /// When each of `count` claims whose names begin so was seen to publish its address, in order.
 pub async fn bound(claims: Api<DynamicObject>, prefix: &str, count: usize, start: Instant) -> Vec<Duration> {
-    seen(claims, prefix, count, start, |status| {
-        ["address", "addressRef"].iter().any(|field| status[*field]["name"].is_string())
-    })
-    .await
+    seen(claims, config(), prefix, count, start, is_bound).await
+}
+
+/// The same of one claim. No other is sent to the bench, which would cost the API server as much as it costs to tell the
+/// controller of them.
+pub async fn bound_alone(claims: Api<DynamicObject>, name: String, start: Instant) -> Vec<Duration> {
+    let config = config().fields(&format!("metadata.name={name}"));
+    seen(claims, config, &name, 1, start, is_bound).await
+}
+
+/// What there is comes from the API server's memory, at no cost to the store that is measured.
+fn config() -> watcher::Config {
+    watcher::Config::default().streaming_lists()
+}
+
+fn is_bound(status: &Value) -> bool {
+    ["address", "addressRef"].iter().any(|field| status[*field]["name"].is_string())
 }
 
 /// Waits until so many claims whose names begin so say that they wait for room.
@@ -31,17 +44,18 @@ pub async fn waiting(claims: Api<DynamicObject>, prefix: &str, count: usize) {
         let told = conditions.iter().any(|condition| condition["reason"] == Verdict::EXHAUSTED);
         told || status["errorMessage"].is_string()
     };
-    drop(seen(claims, prefix, count, Instant::now(), says).await);
+    drop(seen(claims, config(), prefix, count, Instant::now(), says).await);
 }
 
 async fn seen(
     claims: Api<DynamicObject>,
+    config: watcher::Config,
     prefix: &str,
     count: usize,
     start: Instant,
     is_so: impl Fn(&Value) -> bool,
 ) -> Vec<Duration> {
-    let mut events = std::pin::pin!(watcher(claims, watcher::Config::default()).default_backoff());
+    let mut events = std::pin::pin!(watcher(claims, config).default_backoff());
     let mut times = BTreeMap::new();
     while times.len() < count {
         if let Some(watcher::Event::Apply(claim) | watcher::Event::InitApply(claim)) =
@@ -78,7 +92,7 @@ pub fn read(scene: &Scene<'_>) -> JoinSet<()> {
 
 /// When the last claim was seen to be gone.
 pub async fn gone(claims: Api<DynamicObject>, start: Instant) -> Duration {
-    let mut events = std::pin::pin!(watcher(claims, watcher::Config::default()).default_backoff());
+    let mut events = std::pin::pin!(watcher(claims, config()).default_backoff());
     let mut left = BTreeSet::new();
     let mut listed = false;
     while !listed || !left.is_empty() {

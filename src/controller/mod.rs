@@ -63,8 +63,7 @@ impl Options {
     }
 }
 
-/// The kinds that are watched, in the order in which they are listed first: an address is known before the claim that
-/// it belongs to, and both before the pool.
+/// The kinds that are watched.
 const KINDS: [Kind; 6] = [
     Kind::Address(Family::Metal3),
     Kind::Address(Family::Capi),
@@ -138,7 +137,7 @@ async fn work(client: Client, options: &Options, links: Links, stop: impl Future
         applier: Applier::new(client.clone(), "ipam-controller", REQUEST_TIMEOUT),
         events: Events::new(client),
         lists: BTreeMap::new(),
-        known: BTreeSet::new(),
+        missing: BTreeSet::new(),
         capi: CapiVersion::default(),
         room: options.in_flight,
         ready: false,
@@ -149,28 +148,19 @@ async fn work(client: Client, options: &Options, links: Links, stop: impl Future
     controller.work(watches, links, stop).await
 }
 
-/// The watches of one round of lists: each kind is listed once the one before is.
+/// The watches of one round of lists. Dropping it ends them, and what they have said since is not heard.
 struct Round {
-    watches: Watches,
     inbox: mpsc::Receiver<News>,
-    followers: JoinSet<()>,
-    kinds: std::array::IntoIter<Kind, { KINDS.len() }>,
+    _followers: JoinSet<()>,
 }
 
 impl Round {
-    /// Begins with the first kind. Dropping a round ends its watches, and what they have said since is not heard.
+    /// All kinds are asked for at once: nothing is decided before all are known, in whatever order they come in.
     fn begin(watches: &Watches) -> Self {
         let (news, inbox) = mpsc::channel(1024);
         let watches = Watches { news, ..watches.clone() };
-        let mut round = Self { watches, inbox, followers: JoinSet::new(), kinds: KINDS.into_iter() };
-        round.follow_next();
-        round
-    }
-
-    fn follow_next(&mut self) {
-        if let Some(kind) = self.kinds.next() {
-            self.followers.spawn(self.watches.clone().follow(kind));
-        }
+        let follow = |kind| watches.clone().follow(kind);
+        Self { inbox, _followers: KINDS.into_iter().map(follow).collect() }
     }
 }
 
@@ -182,8 +172,8 @@ struct Controller {
     events: Events,
     /// Lists that are under way.
     lists: BTreeMap<Kind, BTreeSet<Id>>,
-    /// Kinds of which it is known in this round which objects there are, or that they are not installed.
-    known: BTreeSet<Kind>,
+    /// Kinds that are not installed, as far as this was said.
+    missing: BTreeSet<Kind>,
     /// The version in which Cluster API's claims and addresses are served.
     capi: CapiVersion,
     room: usize,
@@ -221,10 +211,7 @@ impl Controller {
                 Some(news) = round.inbox.recv() => {
                     let mut news = Some(news);
                     while let Some(latest) = news {
-                        // The next kind is listed once this one is.
-                        if self.hear(latest) {
-                            round.follow_next();
-                        }
+                        self.hear(latest);
                         news = round.inbox.try_recv().ok();
                     }
                 }
@@ -265,8 +252,11 @@ impl Controller {
         self.leading = true;
         self.ready = false;
         self.lists.clear();
-        self.known.clear();
         self.ledger.begin_term();
+        // One that was missing may have been installed a moment ago.
+        for kind in KINDS {
+            self.ledger.serves(kind);
+        }
         Round::begin(watches)
     }
 
@@ -299,8 +289,8 @@ impl Controller {
         self.ledger.outcome(write, outcome, self.clock.now(), &mut self.rng);
     }
 
-    /// Takes in one piece of news; true if it is known of a kind for the first time which objects there are.
-    fn hear(&mut self, news: News) -> bool {
+    /// Takes in one piece of news.
+    fn hear(&mut self, news: News) {
         match news {
             News::Listing(kind, version) => self.listing(kind, version),
             News::Listed(seen) => {
@@ -313,13 +303,17 @@ impl Controller {
             News::ListDone(kind) => {
                 self.served(kind);
                 let list = self.lists.remove(&kind).unwrap_or_default();
-                return self.listed(kind, &list);
+                self.listed(kind, &list);
             }
             News::Seen(seen) => self.ledger.observe(seen),
-            News::Deleted(id, uid) => self.ledger.deleted(&id, &uid),
-            News::NotServed(kind) => return self.not_served(kind),
+            News::Deleted(id, uid) => {
+                if let Some(list) = self.lists.get_mut(&id.kind) {
+                    list.remove(&id);
+                }
+                self.ledger.deleted(&id, &uid);
+            }
+            News::NotServed(kind) => self.not_served(kind),
         }
-        false
     }
 
     fn listing(&mut self, kind: Kind, version: CapiVersion) {
@@ -341,31 +335,29 @@ impl Controller {
     }
 
     /// The kinds of Cluster API may be missing; those of this project may not.
-    fn not_served(&mut self, kind: Kind) -> bool {
+    fn not_served(&mut self, kind: Kind) {
         if kind.versions().len() < 2 {
             self.metrics.watch_failed(kind);
             tracing::error!(
                 kind = kind.name(),
                 "the API server does not serve the kind; hint: install the CRDs with `kubectl apply -k config/crd`"
             );
-            return false;
+            return;
         }
-        let first = self.known.insert(kind);
-        if first || self.ledger.was_listed(kind) {
+        if self.missing.insert(kind) {
             tracing::info!(kind = kind.name(), group = kind.group(), "not installed; served when it is");
         }
         self.ledger.serves_not(kind);
         self.tell_readiness();
-        first
     }
 
-    fn listed(&mut self, kind: Kind, list: &BTreeSet<Id>) -> bool {
+    fn listed(&mut self, kind: Kind, list: &BTreeSet<Id>) {
         if !self.ledger.was_listed(kind) {
             tracing::info!(kind = kind.name(), group = kind.group(), objects = list.len(), "listed");
         }
         self.ledger.relisted(kind, list);
+        self.missing.remove(&kind);
         self.tell_readiness();
-        self.known.insert(kind)
     }
 
     fn tell_readiness(&mut self) {

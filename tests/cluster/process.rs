@@ -7,7 +7,7 @@ use rustix::process::Signal;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use serde_json::{Value, json};
-use testbed::proxy::{Action, Match, Proxy, Rule, Verb};
+use testbed::proxy::{Action, Match, Proxy, Reply, Rule, Verb};
 
 use crate::replica::{Replica, grant_lease, holder};
 use crate::scene::Scene;
@@ -85,7 +85,7 @@ async fn d9_a_standby_that_takes_over_decides_nothing_before_it_has_read_everyth
     let (leader, standby) = pair(&scene).await;
     scene.create_claim("before").await;
     scene.bound("before").await;
-    let pools = Match::verb(Verb::List).resource("ippools");
+    let pools = Match::first_list().resource("ippools");
     let parked = standby.proxy.add(Rule::new(pools, Action::HoldBefore).once());
     leader.signal(Signal::KILL);
     scene.create_claim("after").await;
@@ -168,7 +168,7 @@ pub const ALONE: [&str; 1] = ["--ignore-leader"];
 async fn it_is_ready_once_all_kinds_are_listed_and_stays_so_while_the_api_server_is_away() {
     let scene = scene("ready").await;
     let proxy = Proxy::start(&scene.plane).await.unwrap();
-    let pools = Match::verb(Verb::List).resource("ippools");
+    let pools = Match::first_list().resource("ippools");
     let parked = proxy.add(Rule::new(pools, Action::HoldBefore));
     let replica = Replica::behind(proxy, &scene, "it", &ALONE);
     parked.parked(1).await.unwrap();
@@ -185,6 +185,36 @@ async fn it_is_ready_once_all_kinds_are_listed_and_stays_so_while_the_api_server
     replica.said("the watch failed").await;
     assert_eq!(replica.health("/readyz?verbose").await, ready);
     assert_eq!(replica.health("/healthz").await, (200, "ok".to_owned()));
+}
+
+/// More than one page.
+const MANY: usize = 520;
+
+#[tokio::test]
+async fn what_there_is_is_known_whole_from_a_stream_and_from_pages() {
+    let scene = Scene::new("lists").await;
+    scene.create_pool("p", &json!({"pools": [{"start": "10.0.0.1", "end": "10.0.2.255"}]})).await;
+    let first = Replica::start(&scene, "first", &ALONE).await;
+    let names: Vec<String> = (0..MANY).map(|n| format!("c{n}")).collect();
+    futures::future::join_all(names.iter().map(|name| scene.create_claim(name))).await;
+    for name in &names {
+        scene.bound(name).await;
+    }
+    drop(first);
+    for (name, refused, lists) in [("stream", false, 0), ("pages", true, 2)] {
+        let proxy = Proxy::start(&scene.plane).await.unwrap();
+        if refused {
+            proxy.add(Rule::new(Match::first_list(), Action::AnswerBefore(Reply::invalid())));
+        }
+        let replica = Replica::behind(proxy, &scene, name, &ALONE);
+        scene.create_claim(name).await;
+        scene.bound(name).await;
+        for kind in ["ipclaims", "ipaddresses.ipam.metal3.io"] {
+            assert_eq!(replica.proxy.count(&Match::verb(Verb::List).resource(kind)), lists, "{name}: {kind}");
+        }
+        // All that was there was known when the first decision was taken: nobody was served twice, nothing is left over.
+        scene.in_order().await;
+    }
 }
 
 #[tokio::test]

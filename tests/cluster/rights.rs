@@ -95,7 +95,10 @@ async fn every_right_that_is_granted_is_used_and_no_other_is_needed() {
     let port = crate::process::free_port();
     let admission = [format!("--webhook-port={port}"), "--webhook-host=127.0.0.1".to_owned()];
     let admission: Vec<&str> = admission.iter().map(String::as_str).collect();
-    let mut alone = Replica::shipped(Proxy::start(&scene.plane).await.unwrap(), &scene, "alone", &admission);
+    let proxy = Proxy::start(&scene.plane).await.unwrap();
+    // It reads in pages, as from an API server that lists only so.
+    proxy.add(Rule::new(Match::first_list(), Action::AnswerBefore(Reply::invalid())));
+    let mut alone = Replica::shipped(proxy, &scene, "alone", &admission);
     alone.said("admission is served").await;
     alone.signal(Signal::TERM);
     assert!(alone.ended().await.success());

@@ -19,6 +19,7 @@ pub struct Match {
     subresource: Option<String>,
     namespace: Option<String>,
     name: Option<String>,
+    query: Option<String>,
     body: Option<String>,
     user_agent: Option<String>,
 }
@@ -32,6 +33,11 @@ impl Match {
     /// Requests with this verb.
     pub fn verb(verb: Verb) -> Self {
         Self { verb: Some(verb), ..Self::default() }
+    }
+
+    /// Watches that begin with all that there is, as a controller lists a kind.
+    pub fn first_list() -> Self {
+        Self::verb(Verb::Watch).query("sendInitialEvents=true")
     }
 
     /// Requests that change something.
@@ -64,6 +70,12 @@ impl Match {
         Self { name: Some(part.to_owned()), ..self }
     }
 
+    /// With a query that contains `part`.
+    #[must_use]
+    pub fn query(self, part: &str) -> Self {
+        Self { query: Some(part.to_owned()), ..self }
+    }
+
     /// With a body that contains `part`.
     #[must_use]
     pub fn body(self, part: &str) -> Self {
@@ -86,6 +98,7 @@ impl Match {
             && holds(&self.namespace, &|namespace| call.namespace == namespace)
             && holds(&self.name, &|part| call.name.contains(part))
             && holds(&self.user_agent, &|part| call.user_agent.contains(part))
+            && holds(&self.query, &|part| call.uri.query().unwrap_or_default().contains(part))
             && holds(&self.body, &|part| String::from_utf8_lossy(&call.body).contains(part))
     }
 }
@@ -267,7 +280,7 @@ mod tests {
     use super::*;
 
     fn patch(name: &str) -> Call {
-        let uri = format!("/apis/ipam.metal3.io/v1alpha1/namespaces/n/ipclaims/{name}/status");
+        let uri = format!("/apis/ipam.metal3.io/v1alpha1/namespaces/n/ipclaims/{name}/status?force=true");
         let request = Request::patch(uri).header("user-agent", "controller/1").body(()).unwrap();
         Call::new(&request.into_parts().0, Bytes::from_static(b"[{\"op\":\"test\"}]"))
     }
@@ -280,6 +293,7 @@ mod tests {
             .subresource("status")
             .namespace("n")
             .name("im-7")
+            .query("force")
             .body("\"op\"")
             .user_agent("controller");
         assert!(all.includes(&call) && Match::any().includes(&call) && Match::writes().includes(&call));
@@ -289,6 +303,7 @@ mod tests {
             all.clone().subresource(""),
             all.clone().namespace("m"),
             all.clone().name("im-8"),
+            all.clone().query("dryRun"),
             all.clone().body("metadata"),
             all.clone().user_agent("kubectl"),
         ];

@@ -89,6 +89,8 @@ pub fn targets() -> Vec<(&'static str, Match)> {
         ("list", Match::verb(Verb::List).resource("ipaddresses")),
         ("list", Match::verb(Verb::List).resource("ipclaims")),
         ("list", Match::verb(Verb::List).resource("ippools")),
+        ("first list", Match::first_list().resource("ipaddresses")),
+        ("first list", Match::first_list().resource("ipaddressclaims")),
         ("watch", Match::verb(Verb::Watch).resource("ipaddresses")),
     ];
     of_claims.chain(of_pools).chain(others).collect()

@@ -1,19 +1,22 @@
-//! Watches → views. One watcher a kind; nothing is decided here.
+//! Watches → views. One stream a kind; nothing is decided here.
+
+mod stream;
 
 use std::fmt::Debug;
 use std::time::Duration;
 
 use backon::ExponentialBuilder;
-use futures::{StreamExt, TryStreamExt};
+use futures::TryStreamExt;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::core::{ApiResource, DynamicResourceScope};
+use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::ExponentialBackoff;
-use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 
+use self::stream::Event;
 use super::metrics::Metrics;
 use crate::api::{
     CapiAddressSpec, CapiVersion, ClusterSpec, Family, IPAddress, IPAddressClaimSpec, IPAddressClaimStatus,
@@ -109,12 +112,13 @@ impl Watches {
         } else {
             Api::namespaced_with(self.client.clone(), &self.namespace, &description)
         };
-        let mut events = watcher(api, self.selection(kind)).backoff(backoff()).boxed();
+        let events = stream::events(api, self.labels(kind)).backoff(backoff());
+        let mut events = std::pin::pin!(events);
         loop {
             let event = match events.try_next().await {
                 Ok(Some(event)) => event,
                 Ok(None) => return Served::Yes,
-                Err(error) if is_not_served(&error) => return Served::No,
+                Err(error) if error.is_not_served() => return Served::No,
                 Err(error) => {
                     self.metrics.watch_failed(kind);
                     tracing::warn!(kind = kind.name(), error = %error, "the watch failed and is started again");
@@ -122,11 +126,11 @@ impl Watches {
                 }
             };
             let news = match event {
-                watcher::Event::Init => Some(News::Listing(kind, version)),
-                watcher::Event::InitApply(view) => read(view, version).map(News::Listed),
-                watcher::Event::InitDone => Some(News::ListDone(kind)),
-                watcher::Event::Apply(view) => read(view, version).map(News::Seen),
-                watcher::Event::Delete(view) => {
+                Event::Listing => Some(News::Listing(kind, version)),
+                Event::Listed(view) => read(view, version).map(News::Listed),
+                Event::ListDone => Some(News::ListDone(kind)),
+                Event::Seen(view) => read(view, version).map(News::Seen),
+                Event::Deleted(view) => {
                     let (id, uid) = identity(kind, &view.metadata);
                     Some(News::Deleted(id, uid))
                 }
@@ -139,14 +143,10 @@ impl Watches {
         }
     }
 
-    fn selection(&self, kind: Kind) -> watcher::Config {
-        let config = watcher::Config::default();
-        match kind {
-            Kind::Pool | Kind::Claim(_) if !self.filter.is_empty() => {
-                config.labels(&format!("{}={}", crate::api::WATCH_FILTER_LABEL, self.filter))
-            }
-            _ => config,
-        }
+    /// The labels that are asked for.
+    fn labels(&self, kind: Kind) -> Option<String> {
+        let is_filtered = matches!(kind, Kind::Pool | Kind::Claim(_)) && !self.filter.is_empty();
+        is_filtered.then(|| format!("{}={}", crate::api::WATCH_FILTER_LABEL, self.filter))
     }
 }
 
@@ -155,16 +155,6 @@ impl Watches {
 enum Served {
     Yes,
     No,
-}
-
-fn is_not_served(error: &watcher::Error) -> bool {
-    let cause = match error {
-        watcher::Error::InitialListFailed(cause)
-        | watcher::Error::WatchStartFailed(cause)
-        | watcher::Error::WatchFailed(cause) => cause,
-        watcher::Error::WatchError(_) | watcher::Error::NoResourceVersion => return false,
-    };
-    matches!(cause, kube::Error::Api(status) if status.code == 404)
 }
 
 fn pool(view: View<crate::api::IPPoolSpec, crate::api::IPPoolStatus>) -> Seen {

@@ -1,0 +1,289 @@
+//! What there is of a kind and then what changes, as one stream without an end.
+//!
+//! What there is comes as the beginning of a watch: the API server has it in memory, while each page of a list after the
+//! first is read from the store, which takes four times as long. Where it does not offer that, or does not bring it to an
+//! end, the next list is read in pages.
+//!
+//! kube's watcher has such lists as well, and is not used for three things that a ledger relies on: it takes any version
+//! that the API server happens to have, where this asks for the latest; it says that a list begins once the answer is
+//! there, where this says so before it asks; and it passes over what is deleted while the list comes in.
+
+use std::fmt::Debug;
+use std::time::Duration;
+
+use futures::stream::{BoxStream, Stream, StreamExt, unfold};
+use kube::api::{ListParams, WatchEvent, WatchParams};
+use kube::core::Status;
+use kube::{Api, Resource, ResourceExt};
+use serde::de::DeserializeOwned;
+use tokio::time::timeout;
+
+/// One thing after the other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Event<K> {
+    /// All that there is will be asked for now; what was said of an earlier list that did not end counts no more.
+    Listing,
+    /// There is this object.
+    Listed(K),
+    /// That was all that there is.
+    ListDone,
+    /// An object is new, or another than it was.
+    Seen(K),
+    /// An object is gone. This may be said while a list comes in.
+    Deleted(K),
+}
+
+/// Why a stream has to ask once more; it does when it is polled again.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Error {
+    #[error("{0}")]
+    Request(kube::Error),
+    #[error("what the API server sent cannot be read")]
+    Unreadable,
+    #[error("the API server ends it: {} ({})", .0.message, .0.code)]
+    Ended(Box<Status>),
+    #[error("it ended before all objects were listed")]
+    CutShort,
+    #[error("nothing came within {0:?} although not all objects were listed")]
+    Late(Duration),
+    #[error("no resource version in what the API server sent")]
+    NoVersion,
+}
+
+impl Error {
+    /// The API server does not serve the kind.
+    pub fn is_not_served(&self) -> bool {
+        matches!(self, Self::Request(kube::Error::Api(status)) if status.code == 404)
+    }
+}
+
+impl From<kube::Error> for Error {
+    fn from(error: kube::Error) -> Self {
+        match error {
+            // kube's reading of an event that is none, as a status of which nothing is there.
+            kube::Error::Api(status) if status.code == 0 => Self::Unreadable,
+            error => Self::Request(error),
+        }
+    }
+}
+
+/// How long the beginning of a watch may send nothing.
+const QUIET: Duration = Duration::from_secs(10);
+/// How long a page may take: after that the API server itself gives up.
+const PAGE_TIME: Duration = Duration::from_mins(1);
+/// How many objects are asked for at once, as kubectl does.
+const PAGE: u32 = 500;
+/// When the API server is to end a watch.
+const WATCH_TIME: u32 = 290;
+/// When a watch that says nothing is taken for dead: after the API server should have ended it.
+const DEAD: Duration = Duration::from_secs(WATCH_TIME as u64 + 5);
+/// The annotation of the bookmark after the last object of a list.
+const ALL_SENT: &str = "k8s.io/initial-events-end";
+/// Asks for what there is at the moment of the request, and not for what the API server happens to know.
+const LATEST: &str = "";
+
+/// All objects behind `api` that have `labels`, where there are any, and what becomes of them. It never ends.
+pub(super) fn events<K>(
+    api: Api<K>,
+    labels: Option<String>,
+) -> impl Stream<Item = Result<Event<K>, Error>> + Send
+where
+    K: Resource + Clone + Debug + DeserializeOwned + Send + 'static,
+{
+    let follower = Follower { api, labels, in_pages: false, state: State::Unknown };
+    unfold(follower, async |mut follower| Some((follower.next().await, follower)))
+}
+
+type Watch<K> = BoxStream<'static, kube::Result<WatchEvent<K>>>;
+
+struct Follower<K> {
+    api: Api<K>,
+    labels: Option<String>,
+    /// The next list is read in pages.
+    in_pages: bool,
+    state: State<K>,
+}
+
+enum State<K> {
+    /// Nothing is known.
+    Unknown,
+    /// All that there is is to be asked for.
+    Asking,
+    /// All that there is comes in as the beginning of a watch.
+    Listing(Watch<K>),
+    /// A page was read.
+    Page { objects: std::vec::IntoIter<K>, next: Option<String>, version: String },
+    /// All is known as it was in this version.
+    Known(String),
+    /// All is known as it was in this version, and changes come in.
+    Watching(Watch<K>, String),
+}
+
+impl<K> Follower<K>
+where
+    K: Resource + Clone + Debug + DeserializeOwned + Send + 'static,
+{
+    async fn next(&mut self) -> Result<Event<K>, Error> {
+        loop {
+            // Where a step fails and says nothing else, nothing is known.
+            let state = std::mem::replace(&mut self.state, State::Unknown);
+            if let Some(event) = self.step(state).await? {
+                return Ok(event);
+            }
+        }
+    }
+
+    async fn step(&mut self, state: State<K>) -> Result<Option<Event<K>>, Error> {
+        match state {
+            State::Unknown => {
+                self.state = State::Asking;
+                Ok(Some(Event::Listing))
+            }
+            State::Asking if self.in_pages => self.read_page(None).await,
+            State::Asking => self.begin().await,
+            State::Listing(watch) => self.list(watch).await,
+            State::Page { mut objects, next, version } => match (objects.next(), next) {
+                (Some(object), next) => {
+                    self.state = State::Page { objects, next, version };
+                    Ok(Some(Event::Listed(object)))
+                }
+                (None, Some(next)) => self.read_page(Some(next)).await,
+                (None, None) => {
+                    self.state = State::Known(version);
+                    Ok(Some(self.done()))
+                }
+            },
+            State::Known(version) => self.resume(version).await,
+            State::Watching(watch, version) => self.watch(watch, version).await,
+        }
+    }
+
+    /// The next list is tried as a stream again, whatever this one was.
+    fn done(&mut self) -> Event<K> {
+        self.in_pages = false;
+        Event::ListDone
+    }
+
+    /// Asks for all that there is as the beginning of a watch.
+    async fn begin(&mut self) -> Result<Option<Event<K>>, Error> {
+        let params = WatchParams { send_initial_events: true, ..self.watch_params() };
+        match timeout(QUIET, self.api.watch(&params, LATEST)).await {
+            Ok(Ok(watch)) => {
+                self.state = State::Listing(watch.boxed());
+                // Unless it comes to its end.
+                self.in_pages = true;
+                Ok(None)
+            }
+            Ok(Err(kube::Error::Api(status))) if !matches!(status.code, 404 | 429) => {
+                tracing::debug!(error = %status.message, "no list as the beginning of a watch: it is read in pages");
+                self.state = State::Asking;
+                self.in_pages = true;
+                Ok(None)
+            }
+            Ok(Err(error)) => Err(error.into()),
+            Err(_) => {
+                self.in_pages = true;
+                Err(Error::Late(QUIET))
+            }
+        }
+    }
+
+    async fn list(&mut self, mut watch: Watch<K>) -> Result<Option<Event<K>>, Error> {
+        let event = timeout(QUIET, watch.next()).await.map_err(|_| Error::Late(QUIET))?;
+        let event = match event.ok_or(Error::CutShort)?? {
+            WatchEvent::Added(object) | WatchEvent::Modified(object) => Some(Event::Listed(object)),
+            WatchEvent::Deleted(object) => Some(Event::Deleted(object)),
+            WatchEvent::Bookmark(mark) if mark.metadata.annotations.contains_key(ALL_SENT) => {
+                self.state = State::Watching(watch, version(Some(mark.metadata.resource_version))?);
+                return Ok(Some(self.done()));
+            }
+            WatchEvent::Bookmark(_) => None,
+            WatchEvent::Error(status) => return Err(Error::Ended(status)),
+        };
+        self.state = State::Listing(watch);
+        Ok(event)
+    }
+
+    async fn read_page(&mut self, next: Option<String>) -> Result<Option<Event<K>>, Error> {
+        let params = ListParams {
+            label_selector: self.labels.clone(),
+            limit: Some(PAGE),
+            continue_token: next,
+            ..ListParams::default()
+        };
+        let page = timeout(PAGE_TIME, self.api.list(&params)).await.map_err(|_| Error::Late(PAGE_TIME))??;
+        self.state = State::Page {
+            objects: page.items.into_iter(),
+            next: page.metadata.continue_.filter(|token| !token.is_empty()),
+            version: version(page.metadata.resource_version)?,
+        };
+        Ok(None)
+    }
+
+    /// Asks for what changed since a version.
+    async fn resume(&mut self, version: String) -> Result<Option<Event<K>>, Error> {
+        match self.api.watch(&self.watch_params(), &version).await {
+            Ok(watch) => {
+                self.state = State::Watching(watch.boxed(), version);
+                Ok(None)
+            }
+            Err(error) => {
+                if !matches!(&error, kube::Error::Api(status) if is_too_old(status)) {
+                    self.state = State::Known(version);
+                }
+                Err(error.into())
+            }
+        }
+    }
+
+    async fn watch(&mut self, mut watch: Watch<K>, known: String) -> Result<Option<Event<K>>, Error> {
+        let Ok(Some(event)) = timeout(DEAD, watch.next()).await else {
+            self.state = State::Known(known);
+            return Ok(None);
+        };
+        let (event, now) = match event {
+            Ok(WatchEvent::Added(object) | WatchEvent::Modified(object)) => {
+                let now = version(object.resource_version())?;
+                (Some(Event::Seen(object)), now)
+            }
+            Ok(WatchEvent::Deleted(object)) => {
+                let now = version(object.resource_version())?;
+                (Some(Event::Deleted(object)), now)
+            }
+            Ok(WatchEvent::Bookmark(mark)) => (None, version(Some(mark.metadata.resource_version))?),
+            Ok(WatchEvent::Error(status)) => {
+                if !is_too_old(&status) {
+                    self.state = State::Known(known);
+                }
+                return Err(Error::Ended(status));
+            }
+            Err(error) => {
+                // Where the connection is at its end, so is the stream. One object that cannot be read is passed over.
+                self.state = State::Watching(watch, known);
+                return Err(error.into());
+            }
+        };
+        self.state = State::Watching(watch, now);
+        Ok(event)
+    }
+
+    fn watch_params(&self) -> WatchParams {
+        WatchParams {
+            label_selector: self.labels.clone(),
+            timeout: Some(WATCH_TIME),
+            ..WatchParams::default()
+        }
+    }
+}
+
+/// The changes since that version are not kept any more.
+fn is_too_old(status: &Status) -> bool {
+    status.code == 410
+}
+
+fn version(version: Option<String>) -> Result<String, Error> {
+    version.filter(|version| !version.is_empty()).ok_or(Error::NoVersion)
+}
+
+#[cfg(test)]
+mod tests;

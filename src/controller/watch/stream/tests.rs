@@ -1,0 +1,264 @@
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex};
+
+use futures::TryStreamExt;
+use http::{Request, Response, StatusCode};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::body::{Bytes, Frame};
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::Client;
+use kube::client::Body;
+use serde_json::{Value, json};
+
+use super::*;
+
+/// What the API server answers to one request.
+enum Answer {
+    Refusal(u16),
+    Json(Value),
+    /// These events, and then its end.
+    Events(Vec<Value>),
+    /// These events, and then nothing more.
+    Silence(Vec<Value>),
+}
+use Answer::{Events, Json, Refusal, Silence};
+
+/// What happened, in order: what was asked for, and what the stream said.
+type Story = Arc<Mutex<Vec<String>>>;
+
+fn tell(story: &Story, what: impl Into<String>) {
+    story.lock().unwrap().push(what.into());
+}
+
+fn asked(query: &str) -> String {
+    let of = |name: &str| query.split('&').find_map(|option| option.strip_prefix(&format!("{name}=")));
+    match (of("watch"), of("sendInitialEvents")) {
+        (Some(_), Some(_)) => {
+            assert_eq!(of("resourceVersion"), Some(""), "the latest version is asked for");
+            assert_eq!(of("resourceVersionMatch"), Some("NotOlderThan"));
+            "? stream".to_owned()
+        }
+        (Some(_), None) => format!("? watch from {}", of("resourceVersion").unwrap()),
+        (None, _) => format!("? page {}", of("continue").unwrap_or("1")),
+    }
+}
+
+fn reply(answer: Answer) -> Response<UnsyncBoxBody<Bytes, Infallible>> {
+    let line = |event: &Value| Ok(Frame::data(Bytes::from(format!("{event}\n"))));
+    let full = |value: Value| Full::new(Bytes::from(value.to_string())).boxed_unsync();
+    match answer {
+        Refusal(code) => {
+            let status = json!({
+                "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "message": "no", "code": code,
+            });
+            let code = StatusCode::from_u16(code).unwrap();
+            Response::builder().status(code).body(full(status)).unwrap()
+        }
+        Json(list) => Response::new(full(list)),
+        Events(events) => {
+            let lines: Vec<_> = events.iter().map(line).collect();
+            Response::new(StreamBody::new(futures::stream::iter(lines)).boxed_unsync())
+        }
+        Silence(events) => {
+            let lines: Vec<_> = events.iter().map(line).collect();
+            let stream = futures::stream::iter(lines).chain(futures::stream::pending());
+            Response::new(StreamBody::new(stream).boxed_unsync())
+        }
+    }
+}
+
+fn event(kind: &str, name: &str, version: &str) -> Value {
+    json!({"type": kind, "object": object(name, version)})
+}
+
+fn object(name: &str, version: &str) -> Value {
+    json!({"metadata": {"name": name, "resourceVersion": version}})
+}
+
+fn all_sent(version: &str) -> Value {
+    let marks = json!({"k8s.io/initial-events-end": "true"});
+    let metadata = json!({"resourceVersion": version, "annotations": marks});
+    json!({"type": "BOOKMARK", "object": {"kind": "ConfigMap", "apiVersion": "v1", "metadata": metadata}})
+}
+
+fn error(code: u16) -> Value {
+    json!({"type": "ERROR", "object": {"kind": "Status", "status": "Failure", "message": "no", "code": code}})
+}
+
+fn page(names: &[&str], next: &str) -> Answer {
+    let items: Vec<Value> = names.iter().map(|name| object(name, "1")).collect();
+    Json(json!({
+        "kind": "ConfigMapList", "apiVersion": "v1", "items": items,
+        "metadata": {"resourceVersion": "20", "continue": next},
+    }))
+}
+
+/// What happens with an API server that answers so, until it is asked for more. In a test time passes by itself, so that
+/// a watch which says nothing is over at once.
+async fn story(answers: Vec<Answer>) -> Vec<String> {
+    let story = Story::default();
+    let answers = Arc::new(Mutex::new(answers.into_iter()));
+    let (finished, mut finish) = tokio::sync::mpsc::channel::<()>(1);
+    let service = tower::service_fn({
+        let story = story.clone();
+        move |request: Request<Body>| {
+            let answer = answers.lock().unwrap().next();
+            let (story, finished) = (story.clone(), finished.clone());
+            async move {
+                let Some(answer) = answer else {
+                    finished.send(()).await.unwrap();
+                    return std::future::pending().await;
+                };
+                tell(&story, asked(request.uri().query().unwrap()));
+                Ok::<_, Infallible>(reply(answer))
+            }
+        }
+    });
+    let api: Api<ConfigMap> = Api::all(Client::new(service, "default"));
+    let mut events = std::pin::pin!(events(api, None));
+    let listen = async {
+        loop {
+            let said = match events.try_next().await {
+                Ok(event) => match event.unwrap() {
+                    Event::Listing => "listing".to_owned(),
+                    Event::Listed(object) => format!("listed {}", object.name_any()),
+                    Event::ListDone => "done".to_owned(),
+                    Event::Seen(object) => format!("seen {}", object.name_any()),
+                    Event::Deleted(object) => format!("deleted {}", object.name_any()),
+                },
+                Err(error) => format!("! {error}"),
+            };
+            tell(&story, said);
+        }
+    };
+    tokio::select! {
+        () = listen => {}
+        _ = finish.recv() => {}
+    }
+    let story = story.lock().unwrap();
+    story.clone()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_is_the_beginning_of_its_watch() {
+    let first = vec![
+        event("ADDED", "a", "5"),
+        event("ADDED", "b", "6"),
+        event("MODIFIED", "a", "11"),
+        event("DELETED", "b", "12"),
+        all_sent("12"),
+        event("ADDED", "c", "13"),
+    ];
+    let told = story(vec![Events(first), Silence(vec![event("DELETED", "c", "14")])]).await;
+    let expected = [
+        "listing",
+        "? stream",
+        "listed a",
+        "listed b",
+        "listed a",
+        "deleted b",
+        "done",
+        "seen c",
+        "? watch from 13",
+        "deleted c",
+    ];
+    assert_eq!(told, expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_is_read_in_pages_where_the_api_server_refuses_a_stream_and_asked_for_as_a_stream_the_next_time()
+ {
+    let told = story(vec![
+        Refusal(422),
+        page(&["a", "b"], "2"),
+        page(&["c"], ""),
+        Events(vec![event("ADDED", "d", "21"), error(410)]),
+        Events(vec![all_sent("30")]),
+        Silence(vec![]),
+    ])
+    .await;
+    let expected = [
+        "listing",
+        "? stream",
+        "? page 1",
+        "listed a",
+        "listed b",
+        "? page 2",
+        "listed c",
+        "done",
+        "? watch from 20",
+        "seen d",
+        "! the API server ends it: no (410)",
+        "listing",
+        "? stream",
+        "done",
+        "? watch from 30",
+    ];
+    assert_eq!(told, expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_that_does_not_come_to_its_end_as_a_stream_is_read_in_pages() {
+    let begun = || vec![event("ADDED", "a", "5")];
+    let mut failed = begun();
+    failed.push(error(504));
+    for (answer, why) in [
+        (Events(begun()), "! it ended before all objects were listed"),
+        (Silence(begun()), "! nothing came within 10s although not all objects were listed"),
+        (Events(failed), "! the API server ends it: no (504)"),
+    ] {
+        let told = story(vec![answer, page(&["a"], ""), Silence(vec![])]).await;
+        let pages = ["listing", "? page 1", "listed a", "done", "? watch from 20"];
+        assert_eq!(told, [&["listing", "? stream", "listed a", why][..], &pages].concat());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_that_ends_or_fails_goes_on_where_it_was() {
+    let told = story(vec![
+        Events(vec![all_sent("30")]),
+        Refusal(500),
+        Events(vec![event("MODIFIED", "a", "31"), error(500)]),
+        Refusal(410),
+        Events(vec![all_sent("50")]),
+        Silence(vec![]),
+    ])
+    .await;
+    let told: Vec<&str> = told.iter().map(|line| line.split(':').next().unwrap()).collect();
+    let expected = [
+        "listing",
+        "? stream",
+        "done",
+        "? watch from 30",
+        "! ApiError",
+        "? watch from 30",
+        "seen a",
+        "! the API server ends it",
+        "? watch from 31",
+        "! ApiError",
+        "listing",
+        "? stream",
+        "done",
+        "? watch from 50",
+    ];
+    assert_eq!(told, expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_not_served_and_what_is_too_much_is_not_asked_for_in_another_way() {
+    for code in [404, 429] {
+        let told = story(vec![Refusal(code), Refusal(code)]).await;
+        let told: Vec<&str> = told.iter().map(|line| line.split(':').next().unwrap()).collect();
+        let once = ["listing", "? stream", "! ApiError"];
+        assert_eq!(told, [&once[..], &once, &["listing"]].concat(), "{code}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_object_that_cannot_be_read_does_not_stand_in_the_way_of_others() {
+    let broken = json!({"type": "ADDED", "object": {"metadata": {"name": 7, "resourceVersion": "31"}}});
+    let told = story(vec![Silence(vec![all_sent("30"), broken, event("ADDED", "b", "32")])]).await;
+    let expected = ["listing", "? stream", "done", "! what the API server sent cannot be read", "seen b"];
+    assert_eq!(told, expected);
+}
