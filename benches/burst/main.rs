@@ -77,8 +77,6 @@ const CONTROLLER: &str = concat!(
 async fn main() {
     rustls::crypto::ring::default_provider().install_default().expect("nobody else has");
     let settings = settings();
-    let plane = ControlPlane::start(Options::default()).await.expect("the control plane starts");
-    install(&plane).await;
     for family in &settings.families {
         let mut rounds = Vec::new();
         for round in 1..=settings.rounds {
@@ -86,6 +84,9 @@ async fn main() {
             for contender in &settings.contenders {
                 let kind = Kind::Claim(*family).name();
                 eprintln!("{kind}: round {round} of {}, {}", settings.rounds, contender.name());
+                // One of its own: what another has left behind would have to be read, and served, by the next.
+                let plane = ControlPlane::start(Options::default()).await.expect("the control plane starts");
+                install(&plane).await;
                 let layout = settings.scenario.layout(settings.claims, settings.pools);
                 let scene = Scene::new(&plane, *family, layout).await;
                 row.push(scenario::measure(&scene, &settings, contender).await);
@@ -149,6 +150,10 @@ fn settings() -> Settings {
         is_burst || !(settings.keep || is_watched),
         "--keep and --watched are for burst, ipv6 and crowded"
     );
+    if settings.scenario == Scenario::Restart {
+        // It keeps nothing that it would have to find out again.
+        settings.contenders.retain(|contender| !matches!(contender, Contender::Floor));
+    }
     assert!(settings.pools == 1 || matches!(settings.scenario, Scenario::Burst | Scenario::Restart));
     settings
 }

@@ -12,7 +12,7 @@ use crate::{AT_ONCE, Settings, counters};
 type Pairs<'a> = Vec<(&'a Figures, &'a Figures)>;
 
 /// Prints the table, and below it the requests a claim where they are asked for. Each round has the same contenders, the
-/// floor first.
+/// floor first where there is one.
 pub fn print(settings: &Settings, family: Family, rounds: &[Vec<Figures>]) {
     let finalizer =
         if settings.bare { "without finalizer" } else { "with finalizer, as admission leaves them" };
