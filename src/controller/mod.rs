@@ -164,6 +164,12 @@ impl Round {
     }
 }
 
+/// What a list that is under way has shown so far, of Cluster API's kinds in this version.
+struct List {
+    version: CapiVersion,
+    objects: BTreeSet<Id>,
+}
+
 struct Controller {
     ledger: Ledger,
     clock: Clock,
@@ -171,7 +177,7 @@ struct Controller {
     applier: Applier,
     events: Events,
     /// Lists that are under way.
-    lists: BTreeMap<Kind, BTreeSet<Id>>,
+    lists: BTreeMap<Kind, List>,
     /// Kinds that are not installed, as far as this was said.
     missing: BTreeSet<Kind>,
     /// The version in which Cluster API's claims and addresses are served.
@@ -222,6 +228,7 @@ impl Controller {
                 _ = beat.tick() => {}
             }
             if !self.leading {
+                self.ledger.stand_by();
                 continue;
             }
             let room = self.room.saturating_sub(under_way.len());
@@ -292,23 +299,28 @@ impl Controller {
     /// Takes in one piece of news.
     fn hear(&mut self, news: News) {
         match news {
-            News::Listing(kind, version) => self.listing(kind, version),
+            News::Listing(kind, version, tell) => {
+                self.lists.insert(kind, List { version, objects: BTreeSet::new() });
+                self.ledger.listing(kind);
+                // Its watch may have ended meanwhile.
+                tell.send(()).ok();
+            }
             News::Listed(seen) => {
                 self.served(seen.id().kind);
                 if let Some(list) = self.lists.get_mut(&seen.id().kind) {
-                    list.insert(seen.id().clone());
+                    list.objects.insert(seen.id().clone());
                 }
                 self.ledger.observe(seen);
             }
             News::ListDone(kind) => {
                 self.served(kind);
-                let list = self.lists.remove(&kind).unwrap_or_default();
-                self.listed(kind, &list);
+                let list = self.lists.remove(&kind).map(|list| list.objects);
+                self.listed(kind, &list.unwrap_or_default());
             }
             News::Seen(seen) => self.ledger.observe(seen),
             News::Deleted(id, uid) => {
                 if let Some(list) = self.lists.get_mut(&id.kind) {
-                    list.remove(&id);
+                    list.objects.remove(&id);
                 }
                 self.ledger.deleted(&id, &uid);
             }
@@ -316,18 +328,13 @@ impl Controller {
         }
     }
 
-    fn listing(&mut self, kind: Kind, version: CapiVersion) {
-        self.lists.insert(kind, BTreeSet::new());
-        self.ledger.listing(kind);
-        if let Kind::Claim(Family::Capi) | Kind::Address(Family::Capi) = kind {
-            self.capi = version;
-        }
-    }
-
     /// The API server has begun to answer a list, so there is such a kind.
     fn served(&mut self, kind: Kind) {
         self.ledger.serves(kind);
         if let Kind::Claim(Family::Capi) | Kind::Address(Family::Capi) = kind {
+            if let Some(list) = self.lists.get(&kind) {
+                self.capi = list.version;
+            }
             // The two come together: no claim is looked at while its family's addresses are not known.
             self.ledger.serves(Kind::Address(Family::Capi));
             self.ledger.serves(Kind::Claim(Family::Capi));

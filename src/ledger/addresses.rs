@@ -254,14 +254,25 @@ impl Ledger {
     }
 
     pub(super) fn address_landed(&mut self, write: &Write, outcome: &Outcome, now: Now, rng: &mut impl Rng) {
+        let of_claim = matches!(&write.act, Act::Look { object, .. } if *object != write.subject);
+        // A claim that was seen, and is another than what is known under that name.
+        let unknown = match outcome {
+            Outcome::Seen(seen) if of_claim => Some(seen.meta().uid.clone())
+                .filter(|uid| self.meta(seen.id()).is_none_or(|known| known.uid != *uid)),
+            _ => None,
+        };
         let Some(entry) = self.addresses.get_mut(&write.subject) else { return };
         entry.in_flight = false;
-        let of_claim = matches!(&write.act, Act::Look { object, .. } if *object != write.subject);
         match outcome {
+            // It is there after all. What becomes of the address follows from it once it is known.
+            Outcome::Seen(_) if unknown.is_some() && entry.address.claim_uid() == unknown.as_ref() => {
+                entry.retry.succeeded();
+                entry.orphan = Orphan::No;
+            }
             Outcome::Seen(_) | Outcome::Gone if of_claim => {
                 entry.retry.succeeded();
                 if let Orphan::Since(_) = entry.orphan {
-                    // If the claim that was seen is this address's, the next look finds so and starts over.
+                    // If the claim that was seen is to have it, the next look finds so and starts over.
                     entry.orphan = Orphan::Confirmed;
                 }
             }

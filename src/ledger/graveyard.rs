@@ -12,12 +12,12 @@ type Grave = (Kind, Uid);
 /// has told their end itself, and the replies to writes that were under way at that moment.
 #[derive(Clone, Default)]
 pub(super) struct Graveyard {
-    /// Buried, and the number of lists that had begun by then.
+    /// Buried, and the number of lists of the kind that had begun by then.
     graves: BTreeMap<Grave, u64>,
     /// Those of which the watch has told the end, and the number of the last write at that time.
     told: VecDeque<(u64, Grave)>,
-    /// Lists that have begun.
-    lists: u64,
+    /// The lists of each kind that have begun.
+    lists: BTreeMap<Kind, u64>,
     /// Number of the last write when the last list of a kind began.
     begun: BTreeMap<Kind, u64>,
     /// Number of the last write.
@@ -45,7 +45,7 @@ impl Graveyard {
 
     /// A list of `kind` has begun: what is gone by now is not in it.
     pub fn list_begun(&mut self, kind: Kind) {
-        self.lists += 1;
+        *self.lists.entry(kind).or_default() += 1;
         self.begun.insert(kind, self.next);
     }
 
@@ -57,7 +57,7 @@ impl Graveyard {
 
     /// A list of `kind` is complete, and the watch goes on from there.
     pub fn list_done(&mut self, kind: Kind) {
-        let (lists, next) = (self.lists, self.next);
+        let (lists, next) = (self.lists_of(kind), self.next);
         let told = self.graves.iter().filter(|((buried, _), since)| *buried == kind && **since < lists);
         let told: Vec<_> = told.map(|(grave, _)| (next, grave.clone())).collect();
         self.told.extend(told);
@@ -65,7 +65,12 @@ impl Graveyard {
 
     /// The object is gone, as far as a reply says.
     pub fn bury(&mut self, kind: Kind, uid: &Uid) {
-        self.graves.entry((kind, uid.clone())).or_insert(self.lists);
+        let lists = self.lists_of(kind);
+        self.graves.entry((kind, uid.clone())).or_insert(lists);
+    }
+
+    fn lists_of(&self, kind: Kind) -> u64 {
+        self.lists.get(&kind).copied().unwrap_or_default()
     }
 
     /// The object is gone, and the watch has said so.
@@ -85,7 +90,7 @@ impl Graveyard {
     /// Feeds what is remembered into a hasher. What the numbers of writes say, [`Self::overtaken_by`] says of each.
     pub fn digest(&self, into: &mut impl Hasher) {
         for (grave, since) in &self.graves {
-            (grave, *since < self.lists).hash(into);
+            (grave, *since < self.lists_of(grave.0)).hash(into);
         }
         self.told.iter().for_each(|(_, grave)| grave.hash(into));
     }
@@ -126,6 +131,8 @@ mod tests {
         let (mut yard, uid) = (Graveyard::default(), Uid::new("u"));
         yard.list_begun(Kind::Pool);
         yard.bury(Kind::Pool, &uid);
+        // One of another kind says nothing of it.
+        yard.list_begun(Kind::Cluster);
         yard.list_done(Kind::Pool);
         yard.write_landed(0);
         assert!(yard.holds(Kind::Pool, &uid));

@@ -226,7 +226,7 @@ impl Ledger {
         self.graveyard.end_told(id.kind, uid);
     }
 
-    /// A complete list of a kind is about to be asked for.
+    /// A complete list of a kind is about to be asked for, and is not before this returns.
     pub fn listing(&mut self, kind: Kind) {
         self.graveyard.list_begun(kind);
         self.fresh.insert(kind, BTreeSet::new());
@@ -241,7 +241,8 @@ impl Ledger {
             if fresh.contains(&id) {
                 self.doubt(&id);
             } else if let Some(uid) = self.meta(&id).map(|meta| meta.uid.clone()) {
-                self.gone(&id, &uid);
+                // A list is the word of its watch. What no selector fits any more may come back.
+                self.deleted(&id, &uid);
             }
         }
         self.graveyard.list_done(kind);
@@ -252,6 +253,11 @@ impl Ledger {
     /// A term begins: nothing is decided before each kind was listed anew. What is known stays known until then.
     pub fn begin_term(&mut self) {
         self.listed.clear();
+    }
+
+    /// Another decides: forgets what there would be to look at. A term begins with lists, and they show all of it again.
+    pub fn stand_by(&mut self) {
+        self.tasks.clear();
     }
 
     /// Every kind was listed once, since the term began: decisions can be taken.
@@ -273,11 +279,11 @@ impl Ledger {
     pub fn serves_not(&mut self, kind: Kind) {
         self.awaited.remove(&kind);
         self.fresh.remove(&kind);
-        if self.listed.contains(&kind) {
+        if self.known(kind).next().is_some() {
             self.listing(kind);
             self.relisted(kind, &BTreeSet::new());
-            self.listed.remove(&kind);
         }
+        self.listed.remove(&kind);
     }
 
     /// At most `room` writes that are due. Each has to be carried out, and its [outcome](Self::outcome) taken in.

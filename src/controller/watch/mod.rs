@@ -5,16 +5,13 @@ mod stream;
 use std::fmt::Debug;
 use std::time::Duration;
 
-use backon::ExponentialBuilder;
 use futures::TryStreamExt;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::core::{ApiResource, DynamicResourceScope};
-use kube::runtime::WatchStreamExt;
-use kube::runtime::watcher::ExponentialBackoff;
 use kube::{Api, Client};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use self::stream::Event;
 use super::metrics::Metrics;
@@ -27,8 +24,8 @@ use crate::ledger::{Address, Claim, Cluster, Id, Pool, Seen, Uid, identity};
 /// What a watch has to say.
 #[derive(Debug)]
 pub(super) enum News {
-    /// A complete list of the kind is about to be asked for; Cluster API's kinds in this version.
-    Listing(Kind, CapiVersion),
+    /// A complete list of the kind is asked for once this was heard; Cluster API's kinds in this version.
+    Listing(Kind, CapiVersion, oneshot::Sender<()>),
     /// A view of an object, from a list.
     Listed(Seen),
     /// The list was complete.
@@ -56,16 +53,6 @@ pub(super) struct Watches {
 
 /// How soon a kind that is not served is looked for again.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
-
-/// How soon a watch that failed is started again: from a fifth of a second to some seconds. kube's own goes up to half a
-/// minute, for which claims would wait after each time that the API server was away.
-fn backoff() -> ExponentialBackoff {
-    let delays = ExponentialBuilder::new()
-        .with_min_delay(Duration::from_millis(200))
-        .with_max_delay(Duration::from_secs(3))
-        .with_jitter();
-    delays.without_max_times().into()
-}
 
 impl Watches {
     /// Follows a kind for ever. Returns only when nobody listens any more.
@@ -112,8 +99,7 @@ impl Watches {
         } else {
             Api::namespaced_with(self.client.clone(), &self.namespace, &description)
         };
-        let events = stream::events(api, self.labels(kind)).backoff(backoff());
-        let mut events = std::pin::pin!(events);
+        let mut events = std::pin::pin!(stream::events(api, self.labels(kind)));
         loop {
             let event = match events.try_next().await {
                 Ok(Some(event)) => event,
@@ -126,7 +112,15 @@ impl Watches {
                 }
             };
             let news = match event {
-                Event::Listing => Some(News::Listing(kind, version)),
+                Event::Listing => {
+                    let (tell, heard) = oneshot::channel();
+                    if self.news.send(News::Listing(kind, version, tell)).await.is_err()
+                        || heard.await.is_err()
+                    {
+                        return Served::Yes;
+                    }
+                    None
+                }
                 Event::Listed(view) => read(view, version).map(News::Listed),
                 Event::ListDone => Some(News::ListDone(kind)),
                 Event::Seen(view) => read(view, version).map(News::Seen),

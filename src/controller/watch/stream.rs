@@ -2,7 +2,7 @@
 //!
 //! What there is comes as the beginning of a watch: the API server has it in memory, while each page of a list after the
 //! first is read from the store, which takes four times as long. Where it does not offer that, or does not bring it to an
-//! end, the next list is read in pages.
+//! end, the next try is to read it in pages.
 //!
 //! kube's watcher has such lists as well, and is not used for three things that a ledger relies on: it takes any version
 //! that the API server happens to have, where this asks for the latest; it says that a list begins once the answer is
@@ -11,12 +11,13 @@
 use std::fmt::Debug;
 use std::time::Duration;
 
+use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use futures::stream::{BoxStream, Stream, StreamExt, unfold};
 use kube::api::{ListParams, WatchEvent, WatchParams};
 use kube::core::Status;
 use kube::{Api, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 
 /// One thing after the other.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,8 +45,10 @@ pub(super) enum Error {
     Ended(Box<Status>),
     #[error("it ended before all objects were listed")]
     CutShort,
-    #[error("nothing came within {0:?} although not all objects were listed")]
+    #[error("nothing came within {0:?}")]
     Late(Duration),
+    #[error("the API server ended the watch at once")]
+    AtOnce,
     #[error("no resource version in what the API server sent")]
     NoVersion,
 }
@@ -73,16 +76,31 @@ const QUIET: Duration = Duration::from_secs(10);
 const PAGE_TIME: Duration = Duration::from_mins(1);
 /// How many objects are asked for at once, as kubectl does.
 const PAGE: u32 = 500;
+/// How long a watch may take to begin.
+const BEGIN_TIME: Duration = Duration::from_secs(30);
 /// When the API server is to end a watch.
 const WATCH_TIME: u32 = 290;
 /// When a watch that says nothing is taken for dead: after the API server should have ended it.
 const DEAD: Duration = Duration::from_secs(WATCH_TIME as u64 + 5);
+/// A watch that ends sooner, and has said nothing, is no watch.
+const SHORT: Duration = Duration::from_secs(1);
 /// The annotation of the bookmark after the last object of a list.
 const ALL_SENT: &str = "k8s.io/initial-events-end";
 /// Asks for what there is at the moment of the request, and not for what the API server happens to know.
 const LATEST: &str = "";
 
-/// All objects behind `api` that have `labels`, where there are any, and what becomes of them. It never ends.
+/// How long it rests after each failure: from a fifth of a second to some seconds. kube's own goes up to half a minute,
+/// for which claims would wait after each time that the API server was away.
+fn pauses() -> ExponentialBackoff {
+    let pauses = ExponentialBuilder::new()
+        .with_min_delay(Duration::from_millis(200))
+        .with_max_delay(Duration::from_secs(3))
+        .with_jitter();
+    pauses.without_max_times().build()
+}
+
+/// All objects behind `api` that have `labels`, where there are any, and what becomes of them. It never ends, and asks
+/// for nothing before whoever listens has taken in what was said.
 pub(super) fn events<K>(
     api: Api<K>,
     labels: Option<String>,
@@ -90,7 +108,8 @@ pub(super) fn events<K>(
 where
     K: Resource + Clone + Debug + DeserializeOwned + Send + 'static,
 {
-    let follower = Follower { api, labels, in_pages: false, state: State::Unknown };
+    let (pause, pauses) = (None, pauses());
+    let follower = Follower { api, labels, in_pages: false, state: State::Unknown, pause, pauses };
     unfold(follower, async |mut follower| Some((follower.next().await, follower)))
 }
 
@@ -99,9 +118,12 @@ type Watch<K> = BoxStream<'static, kube::Result<WatchEvent<K>>>;
 struct Follower<K> {
     api: Api<K>,
     labels: Option<String>,
-    /// The next list is read in pages.
+    /// The next try is in pages.
     in_pages: bool,
     state: State<K>,
+    /// After a failure, until something has come of it.
+    pause: Option<Duration>,
+    pauses: ExponentialBackoff,
 }
 
 enum State<K> {
@@ -115,8 +137,8 @@ enum State<K> {
     Page { objects: std::vec::IntoIter<K>, next: Option<String>, version: String },
     /// All is known as it was in this version.
     Known(String),
-    /// All is known as it was in this version, and changes come in.
-    Watching(Watch<K>, String),
+    /// All is known as it was in this version, and changes come in; of a watch that has said nothing yet, since when.
+    Watching { watch: Watch<K>, version: String, silent_since: Option<Instant> },
 }
 
 impl<K> Follower<K>
@@ -124,11 +146,25 @@ where
     K: Resource + Clone + Debug + DeserializeOwned + Send + 'static,
 {
     async fn next(&mut self) -> Result<Event<K>, Error> {
+        if let Some(pause) = self.pause.take() {
+            sleep(pause).await;
+        }
         loop {
             // Where a step fails and says nothing else, nothing is known.
             let state = std::mem::replace(&mut self.state, State::Unknown);
-            if let Some(event) = self.step(state).await? {
-                return Ok(event);
+            match self.step(state).await {
+                Ok(None) => {}
+                Ok(Some(event)) => {
+                    // A list that has begun is none yet.
+                    if !matches!(event, Event::Listing | Event::Listed(_)) {
+                        self.pauses = pauses();
+                    }
+                    return Ok(event);
+                }
+                Err(error) => {
+                    self.pause = self.pauses.next();
+                    return Err(error);
+                }
             }
         }
     }
@@ -150,18 +186,14 @@ where
                 (None, Some(next)) => self.read_page(Some(next)).await,
                 (None, None) => {
                     self.state = State::Known(version);
-                    Ok(Some(self.done()))
+                    Ok(Some(Event::ListDone))
                 }
             },
             State::Known(version) => self.resume(version).await,
-            State::Watching(watch, version) => self.watch(watch, version).await,
+            State::Watching { watch, version, silent_since } => {
+                self.watch(watch, version, silent_since).await
+            }
         }
-    }
-
-    /// The next list is tried as a stream again, whatever this one was.
-    fn done(&mut self) -> Event<K> {
-        self.in_pages = false;
-        Event::ListDone
     }
 
     /// Asks for all that there is as the beginning of a watch.
@@ -180,7 +212,11 @@ where
                 self.in_pages = true;
                 Ok(None)
             }
-            Ok(Err(error)) => Err(error.into()),
+            Ok(Err(error)) => {
+                // An API server whose memory is not filled yet asks for patience, and some never get there.
+                self.in_pages = matches!(&error, kube::Error::Api(status) if status.code == 429);
+                Err(error.into())
+            }
             Err(_) => {
                 self.in_pages = true;
                 Err(Error::Late(QUIET))
@@ -194,8 +230,10 @@ where
             WatchEvent::Added(object) | WatchEvent::Modified(object) => Some(Event::Listed(object)),
             WatchEvent::Deleted(object) => Some(Event::Deleted(object)),
             WatchEvent::Bookmark(mark) if mark.metadata.annotations.contains_key(ALL_SENT) => {
-                self.state = State::Watching(watch, version(Some(mark.metadata.resource_version))?);
-                return Ok(Some(self.done()));
+                let version = version(Some(mark.metadata.resource_version))?;
+                self.state = State::Watching { watch, version, silent_since: None };
+                self.in_pages = false;
+                return Ok(Some(Event::ListDone));
             }
             WatchEvent::Bookmark(_) => None,
             WatchEvent::Error(status) => return Err(Error::Ended(status)),
@@ -211,6 +249,8 @@ where
             continue_token: next,
             ..ListParams::default()
         };
+        // Whether or not all pages come, the list after this one is asked for as a stream.
+        self.in_pages = false;
         let page = timeout(PAGE_TIME, self.api.list(&params)).await.map_err(|_| Error::Late(PAGE_TIME))??;
         self.state = State::Page {
             objects: page.items.into_iter(),
@@ -222,26 +262,39 @@ where
 
     /// Asks for what changed since a version.
     async fn resume(&mut self, version: String) -> Result<Option<Event<K>>, Error> {
-        match self.api.watch(&self.watch_params(), &version).await {
-            Ok(watch) => {
-                self.state = State::Watching(watch.boxed(), version);
+        match timeout(BEGIN_TIME, self.api.watch(&self.watch_params(), &version)).await {
+            Ok(Ok(watch)) => {
+                let (watch, silent_since) = (watch.boxed(), Some(Instant::now()));
+                self.state = State::Watching { watch, version, silent_since };
                 Ok(None)
             }
-            Err(error) => {
-                if !matches!(&error, kube::Error::Api(status) if is_too_old(status)) {
+            Ok(Err(error)) => {
+                if !matches!(&error, kube::Error::Api(status) if is_useless(status)) {
                     self.state = State::Known(version);
                 }
                 Err(error.into())
             }
+            Err(_) => {
+                self.state = State::Known(version);
+                Err(Error::Late(BEGIN_TIME))
+            }
         }
     }
 
-    async fn watch(&mut self, mut watch: Watch<K>, known: String) -> Result<Option<Event<K>>, Error> {
+    async fn watch(
+        &mut self,
+        mut watch: Watch<K>,
+        known: String,
+        silent_since: Option<Instant>,
+    ) -> Result<Option<Event<K>>, Error> {
         let Ok(Some(event)) = timeout(DEAD, watch.next()).await else {
             self.state = State::Known(known);
-            return Ok(None);
+            return match silent_since {
+                Some(since) if since.elapsed() < SHORT => Err(Error::AtOnce),
+                _ => Ok(None),
+            };
         };
-        let (event, now) = match event {
+        let (event, version) = match event {
             Ok(WatchEvent::Added(object) | WatchEvent::Modified(object)) => {
                 let now = version(object.resource_version())?;
                 (Some(Event::Seen(object)), now)
@@ -252,18 +305,18 @@ where
             }
             Ok(WatchEvent::Bookmark(mark)) => (None, version(Some(mark.metadata.resource_version))?),
             Ok(WatchEvent::Error(status)) => {
-                if !is_too_old(&status) {
+                if !is_useless(&status) {
                     self.state = State::Known(known);
                 }
                 return Err(Error::Ended(status));
             }
             Err(error) => {
                 // Where the connection is at its end, so is the stream. One object that cannot be read is passed over.
-                self.state = State::Watching(watch, known);
+                self.state = State::Watching { watch, version: known, silent_since };
                 return Err(error.into());
             }
         };
-        self.state = State::Watching(watch, now);
+        self.state = State::Watching { watch, version, silent_since: None };
         Ok(event)
     }
 
@@ -276,9 +329,9 @@ where
     }
 }
 
-/// The changes since that version are not kept any more.
-fn is_too_old(status: &Status) -> bool {
-    status.code == 410
+/// To ask again for the changes since that version is of no use: they are not kept any more (410), or it is none here.
+fn is_useless(status: &Status) -> bool {
+    (400..500).contains(&status.code) && !matches!(status.code, 401 | 403 | 404 | 429)
 }
 
 fn version(version: Option<String>) -> Result<String, Error> {

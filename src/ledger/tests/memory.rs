@@ -22,6 +22,24 @@ fn nothing_is_left_of_claims_that_came_and_went() {
 }
 
 #[test]
+fn who_stands_by_does_not_collect_what_there_would_be_to_do() {
+    let mut scene = Scene::with(pool("10.0.0.1-10.0.0.9"));
+    for n in 0..100 {
+        let name = format!("c{n}");
+        scene.add(claim(&name));
+        scene.tear_away(&claim_id(&name));
+        scene.ledger.stand_by();
+    }
+    scene.add(claim("last"));
+    scene.ledger.stand_by();
+    assert!(scene.ledger.tasks.is_empty());
+    // Its term begins, and it knows all that it has to do.
+    scene.ledger.begin_term();
+    scene.list_all();
+    assert_eq!(scene.run()[0], "take 10.0.0.1 for claim last");
+}
+
+#[test]
 fn a_pool_that_is_gone_is_forgotten_once_nothing_of_it_is_held() {
     let mut scene = Scene::with(pool("10.0.0.1"));
     scene.after(claim("a"));

@@ -65,6 +65,52 @@ fn d10_a_claim_that_no_watch_shows_and_the_read_finds_keeps_its_address() {
     assert_eq!(scene.run_for(GRACE * 2), NOTHING);
 }
 
+/// A list lacks claim `a`, which is there: somebody has taken off the label that this controller serves.
+fn unselected(scene: &mut Scene) {
+    let kind = Kind::Claim(Family::Metal3);
+    scene.ledger.listing(kind);
+    scene.ledger.relisted(kind, &[claim_id("b")].into());
+}
+
+#[test]
+fn d10_a_claim_that_a_list_lacks_and_the_read_finds_keeps_its_address() {
+    let mut scene = Scene::of_a_shard(pool("10.0.0.1-10.0.0.2"));
+    scene.add(claim("a"));
+    scene.run_for(GRACE);
+    unselected(&mut scene);
+    assert_eq!(scene.run_for(GRACE * 3), ["read claim a"]);
+}
+
+#[test]
+fn d10_such_a_claim_keeps_its_address_also_while_a_write_from_before_is_under_way() {
+    let mut scene = Scene::of_a_shard(pool("10.0.0.1-10.0.0.2"));
+    scene.add(claim("a"));
+    scene.run_for(GRACE);
+    scene.add(claim("b"));
+    assert_eq!(scene.due(), ["take 10.0.0.2 for claim b"]);
+    unselected(&mut scene);
+    // The grace begins, and the claim is read three times.
+    scene.due();
+    for _ in 0..3 {
+        scene.pass(GRACE);
+        assert_eq!(scene.due().last().unwrap(), "read claim a");
+        let look = scene.sent.pop().unwrap();
+        let found = scene.server.carry_out(&look);
+        scene.sent.insert(0, look);
+        scene.reply(found);
+        assert_eq!(scene.due(), NOTHING);
+    }
+}
+
+#[test]
+fn a_claim_that_a_list_lacked_is_served_once_its_watch_shows_it_again() {
+    let mut scene = Scene::of_a_shard(pool("10.0.0.1-10.0.0.2"));
+    scene.add(Claim { paused: true, ..claim("a") });
+    unselected(&mut scene);
+    scene.change_claim("a", |claim| claim.paused = false);
+    assert_eq!(scene.run()[0], "take 10.0.0.1 for claim a");
+}
+
 #[test]
 fn d10_a_read_that_is_not_answered_releases_nothing() {
     let mut scene = orphaned();

@@ -21,8 +21,10 @@ enum Answer {
     Events(Vec<Value>),
     /// These events, and then nothing more.
     Silence(Vec<Value>),
+    /// None.
+    Never,
 }
-use Answer::{Events, Json, Refusal, Silence};
+use Answer::{Events, Json, Never, Refusal, Silence};
 
 /// What happened, in order: what was asked for, and what the stream said.
 type Story = Arc<Mutex<Vec<String>>>;
@@ -44,7 +46,7 @@ fn asked(query: &str) -> String {
     }
 }
 
-fn reply(answer: Answer) -> Response<UnsyncBoxBody<Bytes, Infallible>> {
+async fn reply(answer: Answer) -> Response<UnsyncBoxBody<Bytes, Infallible>> {
     let line = |event: &Value| Ok(Frame::data(Bytes::from(format!("{event}\n"))));
     let full = |value: Value| Full::new(Bytes::from(value.to_string())).boxed_unsync();
     match answer {
@@ -56,6 +58,7 @@ fn reply(answer: Answer) -> Response<UnsyncBoxBody<Bytes, Infallible>> {
             Response::builder().status(code).body(full(status)).unwrap()
         }
         Json(list) => Response::new(full(list)),
+        Never => std::future::pending().await,
         Events(events) => {
             let lines: Vec<_> = events.iter().map(line).collect();
             Response::new(StreamBody::new(futures::stream::iter(lines)).boxed_unsync())
@@ -74,6 +77,10 @@ fn event(kind: &str, name: &str, version: &str) -> Value {
 
 fn object(name: &str, version: &str) -> Value {
     json!({"metadata": {"name": name, "resourceVersion": version}})
+}
+
+fn bookmark(version: &str) -> Value {
+    json!({"type": "BOOKMARK", "object": {"kind": "ConfigMap", "apiVersion": "v1", "metadata": {"resourceVersion": version}}})
 }
 
 fn all_sent(version: &str) -> Value {
@@ -111,7 +118,7 @@ async fn story(answers: Vec<Answer>) -> Vec<String> {
                     return std::future::pending().await;
                 };
                 tell(&story, asked(request.uri().query().unwrap()));
-                Ok::<_, Infallible>(reply(answer))
+                Ok::<_, Infallible>(reply(answer).await)
             }
         }
     });
@@ -145,12 +152,14 @@ async fn a_list_is_the_beginning_of_its_watch() {
     let first = vec![
         event("ADDED", "a", "5"),
         event("ADDED", "b", "6"),
+        bookmark("10"),
         event("MODIFIED", "a", "11"),
         event("DELETED", "b", "12"),
         all_sent("12"),
         event("ADDED", "c", "13"),
     ];
-    let told = story(vec![Events(first), Silence(vec![event("DELETED", "c", "14")])]).await;
+    let then = vec![event("DELETED", "c", "14")];
+    let told = story(vec![Events(first), Events(then), Events(vec![bookmark("20")]), Silence(vec![])]).await;
     let expected = [
         "listing",
         "? stream",
@@ -162,6 +171,8 @@ async fn a_list_is_the_beginning_of_its_watch() {
         "seen c",
         "? watch from 13",
         "deleted c",
+        "? watch from 14",
+        "? watch from 20",
     ];
     assert_eq!(told, expected);
 }
@@ -205,7 +216,7 @@ async fn a_list_that_does_not_come_to_its_end_as_a_stream_is_read_in_pages() {
     failed.push(error(504));
     for (answer, why) in [
         (Events(begun()), "! it ended before all objects were listed"),
-        (Silence(begun()), "! nothing came within 10s although not all objects were listed"),
+        (Silence(begun()), "! nothing came within 10s"),
         (Events(failed), "! the API server ends it: no (504)"),
     ] {
         let told = story(vec![answer, page(&["a"], ""), Silence(vec![])]).await;
@@ -246,13 +257,90 @@ async fn a_watch_that_ends_or_fails_goes_on_where_it_was() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_not_served_and_what_is_too_much_is_not_asked_for_in_another_way() {
-    for code in [404, 429] {
-        let told = story(vec![Refusal(code), Refusal(code)]).await;
-        let told: Vec<&str> = told.iter().map(|line| line.split(':').next().unwrap()).collect();
-        let once = ["listing", "? stream", "! ApiError"];
-        assert_eq!(told, [&once[..], &once, &["listing"]].concat(), "{code}");
-    }
+async fn pages_that_do_not_all_come_are_followed_by_a_stream() {
+    let told = story(vec![
+        Refusal(422),
+        page(&["a"], "2"),
+        Refusal(410),
+        Refusal(422),
+        page(&["a"], ""),
+        Refusal(410),
+        Events(vec![all_sent("30")]),
+    ])
+    .await;
+    let told: Vec<&str> = told.iter().map(|line| line.split(':').next().unwrap()).collect();
+    let expected = [
+        "listing",
+        "? stream",
+        "? page 1",
+        "listed a",
+        "? page 2",
+        "! ApiError",
+        "listing",
+        "? stream",
+        "? page 1",
+        "listed a",
+        "done",
+        "? watch from 20",
+        "! ApiError",
+        "listing",
+        "? stream",
+        "done",
+    ];
+    assert_eq!(told, expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_that_does_not_begin_or_ends_at_once_is_asked_for_again_after_a_pause() {
+    let begin = Instant::now();
+    let told = story(vec![Events(vec![all_sent("30")]), Never, Events(vec![]), Silence(vec![])]).await;
+    let expected = [
+        "listing",
+        "? stream",
+        "done",
+        "? watch from 30",
+        "! nothing came within 30s",
+        "? watch from 30",
+        "! the API server ended the watch at once",
+        "? watch from 30",
+    ];
+    assert_eq!(told, expected);
+    assert!(begin.elapsed() > BEGIN_TIME + DEAD);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_pauses_between_lists_that_fail_grow_to_some_seconds() {
+    let begin = Instant::now();
+    // Each time the stream, and the pages.
+    story((0..20).map(|_| Refusal(500)).collect()).await;
+    let least = Duration::from_secs_f64(0.2 + 0.4 + 0.8 + 1.6 + 6.0 * 3.0);
+    assert!((least..2 * least).contains(&begin.elapsed()), "{:?}", begin.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_not_served_is_not_asked_for_in_another_way() {
+    let told = story(vec![Refusal(404), Refusal(404)]).await;
+    let told: Vec<&str> = told.iter().map(|line| line.split(':').next().unwrap()).collect();
+    let once = ["listing", "? stream", "! ApiError"];
+    assert_eq!(told, [&once[..], &once, &["listing"]].concat());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_api_server_that_asks_for_patience_is_asked_in_either_way_in_turn() {
+    let told = story(vec![Refusal(429), Refusal(429), Events(vec![all_sent("30")])]).await;
+    let told: Vec<&str> = told.iter().map(|line| line.split(':').next().unwrap()).collect();
+    let expected = [
+        "listing",
+        "? stream",
+        "! ApiError",
+        "listing",
+        "? page 1",
+        "! ApiError",
+        "listing",
+        "? stream",
+        "done",
+    ];
+    assert_eq!(told, expected);
 }
 
 #[tokio::test(start_paused = true)]
