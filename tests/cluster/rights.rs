@@ -100,6 +100,7 @@ async fn every_right_that_is_granted_is_used_and_no_other_is_needed() {
     proxy.add(Rule::new(Match::first_list(), Action::AnswerBefore(Reply::invalid())));
     let mut alone = Replica::shipped(proxy, &scene, "alone", &admission);
     alone.said("admission is served").await;
+    alone.leads().await;
     alone.signal(Signal::TERM);
     assert!(alone.ended().await.success());
     let mut rights = used(&alone.proxy);
