@@ -1,15 +1,22 @@
 //! Objects as they come from the API server, without `managedFields`: these are more than half of an object, and nobody
-//! here reads them.
+//! here reads them. And how it says that a watch has shown all objects that there were.
 
 use std::fmt;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference, Time};
+use kube::core::watch::Bookmark;
 use serde::de::{
     Deserialize, DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor,
 };
 use serde_json::{Map, Value};
 
 const MANAGED_FIELDS: &str = "managedFields";
+
+/// Whether a bookmark comes after all that there was when the watch began, where that was asked for
+/// (`sendInitialEvents`). What follows are changes.
+pub fn ends_first_list(mark: &Bookmark) -> bool {
+    mark.metadata.annotations.contains_key("k8s.io/initial-events-end")
+}
 
 /// The metadata of an object, for `#[serde(deserialize_with)]`: all that a controller decides by.
 ///

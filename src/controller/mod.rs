@@ -259,11 +259,7 @@ impl Controller {
         self.leading = true;
         self.ready = false;
         self.lists.clear();
-        self.ledger.begin_term();
-        // One that was missing may have been installed a moment ago.
-        for kind in KINDS {
-            self.ledger.serves(kind);
-        }
+        self.ledger.begin_term(KINDS);
         Round::begin(watches)
     }
 

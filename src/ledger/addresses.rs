@@ -254,19 +254,18 @@ impl Ledger {
     }
 
     pub(super) fn address_landed(&mut self, write: &Write, outcome: &Outcome, now: Now, rng: &mut impl Rng) {
+        let Some(entry) = self.addresses.get(&write.subject) else { return };
         let of_claim = matches!(&write.act, Act::Look { object, .. } if *object != write.subject);
-        // A claim that was seen, and is another than what is known under that name.
-        let unknown = match outcome {
-            Outcome::Seen(seen) if of_claim => Some(seen.meta().uid.clone())
-                .filter(|uid| self.meta(seen.id()).is_none_or(|known| known.uid != *uid)),
-            _ => None,
-        };
+        // The very claim that it names was seen, and nothing was known of that.
+        let appeared = matches!(outcome, Outcome::Seen(seen) if of_claim
+            && entry.address.claim_uid() == Some(&seen.meta().uid)
+            && self.meta(seen.id()).is_none_or(|known| known.uid != seen.meta().uid));
         let Some(entry) = self.addresses.get_mut(&write.subject) else { return };
         entry.in_flight = false;
         match outcome {
-            // It is there after all. What becomes of the address follows from it once it is known.
-            Outcome::Seen(_) if unknown.is_some() && entry.address.claim_uid() == unknown.as_ref() => {
+            Outcome::Seen(_) if appeared => {
                 entry.retry.succeeded();
+                // What becomes of the address follows from the claim once that is known.
                 entry.orphan = Orphan::No;
             }
             Outcome::Seen(_) | Outcome::Gone if of_claim => {

@@ -209,7 +209,7 @@ mod tests {
     #[test]
     fn a_new_term_decides_nothing_before_each_kind_was_listed_anew() {
         let mut ledger = ledger();
-        ledger.begin_term();
+        ledger.begin_term(KINDS);
         assert!(!ledger.is_ready());
         assert_eq!((due(&mut ledger), ledger.next_wake()), (Vec::new(), None));
         list(&mut ledger);

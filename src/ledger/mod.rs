@@ -250,9 +250,11 @@ impl Ledger {
         self.listed.insert(kind);
     }
 
-    /// A term begins: nothing is decided before each kind was listed anew. What is known stays known until then.
-    pub fn begin_term(&mut self) {
+    /// A term begins: nothing is decided before each of `kinds` was listed anew, since one that was missing may have been
+    /// installed a moment ago. What is known stays known until then.
+    pub fn begin_term(&mut self, kinds: impl IntoIterator<Item = Kind>) {
         self.listed.clear();
+        self.awaited = kinds.into_iter().collect();
     }
 
     /// Another decides: forgets what there would be to look at. A term begins with lists, and they show all of it again.

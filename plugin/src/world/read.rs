@@ -14,6 +14,7 @@ use futures::future::join_all;
 use futures::stream::LocalBoxStream;
 use ipam::api::{Family, GROUP, Kind, Resource};
 use ipam::apply::Target;
+use ipam::apply::lean::ends_first_list;
 use kube::core::WatchEvent;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -25,10 +26,9 @@ use crate::error::{Asked, Error, Kind as Failure};
 
 /// How many objects are asked for at once: with these the first rows come soon, and the memory stays small.
 const PAGE: usize = 1000;
-/// Asks for what there is now, one object after the other, and then for a bookmark with this annotation.
+/// Asks for what there is now, one object after the other, and then for a [bookmark](ends_first_list).
 const AS_STREAM: &str =
     "watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true";
-const ALL_SENT: &str = "k8s.io/initial-events-end";
 /// Versions of Cluster API's kinds that can be read, the preferred one first.
 const READABLE: [&str; 2] = ["v1beta2", "v1beta1"];
 
@@ -280,7 +280,7 @@ impl Cluster {
                     is_past = true;
                 }
                 Some(Ok(WatchEvent::Bookmark(mark))) => {
-                    if mark.metadata.annotations.contains_key(ALL_SENT) {
+                    if ends_first_list(&mark) {
                         return Ok(());
                     }
                 }

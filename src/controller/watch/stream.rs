@@ -19,8 +19,10 @@ use kube::{Api, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::apply::lean::ends_first_list;
+
 /// One thing after the other.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) enum Event<K> {
     /// All that there is will be asked for now; what was said of an earlier list that did not end counts no more.
     Listing,
@@ -58,6 +60,12 @@ impl Error {
     pub fn is_not_served(&self) -> bool {
         matches!(self, Self::Request(kube::Error::Api(status)) if status.code == 404)
     }
+
+    /// To ask again for the changes since a version is of no use: they are not kept any more (410), or it is none here.
+    fn is_final(&self) -> bool {
+        let (Self::Request(kube::Error::Api(status)) | Self::Ended(status)) = self else { return false };
+        (400..500).contains(&status.code) && !matches!(status.code, 401 | 403 | 404 | 429)
+    }
 }
 
 impl From<kube::Error> for Error {
@@ -84,8 +92,6 @@ const WATCH_TIME: u32 = 290;
 const DEAD: Duration = Duration::from_secs(WATCH_TIME as u64 + 5);
 /// A watch that ends sooner, and has said nothing, is no watch.
 const SHORT: Duration = Duration::from_secs(1);
-/// The annotation of the bookmark after the last object of a list.
-const ALL_SENT: &str = "k8s.io/initial-events-end";
 /// Asks for what there is at the moment of the request, and not for what the API server happens to know.
 const LATEST: &str = "";
 
@@ -156,7 +162,7 @@ where
                 Ok(None) => {}
                 Ok(Some(event)) => {
                     // A list that has begun is none yet.
-                    if !matches!(event, Event::Listing | Event::Listed(_)) {
+                    if let State::Known(_) | State::Watching { .. } = self.state {
                         self.pauses = pauses();
                     }
                     return Ok(event);
@@ -199,29 +205,24 @@ where
     /// Asks for all that there is as the beginning of a watch.
     async fn begin(&mut self) -> Result<Option<Event<K>>, Error> {
         let params = WatchParams { send_initial_events: true, ..self.watch_params() };
-        match timeout(QUIET, self.api.watch(&params, LATEST)).await {
-            Ok(Ok(watch)) => {
-                self.state = State::Listing(watch.boxed());
-                // Unless it comes to its end.
-                self.in_pages = true;
-                Ok(None)
-            }
-            Ok(Err(kube::Error::Api(status))) if !matches!(status.code, 404 | 429) => {
+        // Unless this comes to its end.
+        self.in_pages = true;
+        match in_time(QUIET, self.api.watch(&params, LATEST)).await {
+            Ok(watch) => self.state = State::Listing(watch.boxed()),
+            Err(Error::Request(kube::Error::Api(status))) if !matches!(status.code, 404 | 429) => {
                 tracing::debug!(error = %status.message, "no list as the beginning of a watch: it is read in pages");
                 self.state = State::Asking;
-                self.in_pages = true;
-                Ok(None)
             }
-            Ok(Err(error)) => {
-                // An API server whose memory is not filled yet asks for patience, and some never get there.
-                self.in_pages = matches!(&error, kube::Error::Api(status) if status.code == 429);
-                Err(error.into())
-            }
-            Err(_) => {
-                self.in_pages = true;
-                Err(Error::Late(QUIET))
+            Err(error) => {
+                if let Error::Request(cause) = &error {
+                    // One whose memory is not filled yet asks for patience (429), and some never get there. Who cannot be
+                    // reached, or does not know the kind, has not refused.
+                    self.in_pages = matches!(cause, kube::Error::Api(status) if status.code == 429);
+                }
+                return Err(error);
             }
         }
+        Ok(None)
     }
 
     async fn list(&mut self, mut watch: Watch<K>) -> Result<Option<Event<K>>, Error> {
@@ -229,7 +230,7 @@ where
         let event = match event.ok_or(Error::CutShort)?? {
             WatchEvent::Added(object) | WatchEvent::Modified(object) => Some(Event::Listed(object)),
             WatchEvent::Deleted(object) => Some(Event::Deleted(object)),
-            WatchEvent::Bookmark(mark) if mark.metadata.annotations.contains_key(ALL_SENT) => {
+            WatchEvent::Bookmark(mark) if ends_first_list(&mark) => {
                 let version = version(Some(mark.metadata.resource_version))?;
                 self.state = State::Watching { watch, version, silent_since: None };
                 self.in_pages = false;
@@ -251,7 +252,7 @@ where
         };
         // Whether or not all pages come, the list after this one is asked for as a stream.
         self.in_pages = false;
-        let page = timeout(PAGE_TIME, self.api.list(&params)).await.map_err(|_| Error::Late(PAGE_TIME))??;
+        let page = in_time(PAGE_TIME, self.api.list(&params)).await?;
         self.state = State::Page {
             objects: page.items.into_iter(),
             next: page.metadata.continue_.filter(|token| !token.is_empty()),
@@ -262,23 +263,22 @@ where
 
     /// Asks for what changed since a version.
     async fn resume(&mut self, version: String) -> Result<Option<Event<K>>, Error> {
-        match timeout(BEGIN_TIME, self.api.watch(&self.watch_params(), &version)).await {
-            Ok(Ok(watch)) => {
+        match in_time(BEGIN_TIME, self.api.watch(&self.watch_params(), &version)).await {
+            Ok(watch) => {
                 let (watch, silent_since) = (watch.boxed(), Some(Instant::now()));
                 self.state = State::Watching { watch, version, silent_since };
                 Ok(None)
             }
-            Ok(Err(error)) => {
-                if !matches!(&error, kube::Error::Api(status) if is_useless(status)) {
-                    self.state = State::Known(version);
-                }
-                Err(error.into())
-            }
-            Err(_) => {
-                self.state = State::Known(version);
-                Err(Error::Late(BEGIN_TIME))
-            }
+            Err(error) => Err(self.interrupted(error, version)),
         }
+    }
+
+    /// Goes on from that version, where that is of use.
+    fn interrupted(&mut self, error: Error, known: String) -> Error {
+        if !error.is_final() {
+            self.state = State::Known(known);
+        }
+        error
     }
 
     async fn watch(
@@ -304,12 +304,7 @@ where
                 (Some(Event::Deleted(object)), now)
             }
             Ok(WatchEvent::Bookmark(mark)) => (None, version(Some(mark.metadata.resource_version))?),
-            Ok(WatchEvent::Error(status)) => {
-                if !is_useless(&status) {
-                    self.state = State::Known(known);
-                }
-                return Err(Error::Ended(status));
-            }
+            Ok(WatchEvent::Error(status)) => return Err(self.interrupted(Error::Ended(status), known)),
             Err(error) => {
                 // Where the connection is at its end, so is the stream. One object that cannot be read is passed over.
                 self.state = State::Watching { watch, version: known, silent_since };
@@ -329,9 +324,8 @@ where
     }
 }
 
-/// To ask again for the changes since that version is of no use: they are not kept any more (410), or it is none here.
-fn is_useless(status: &Status) -> bool {
-    (400..500).contains(&status.code) && !matches!(status.code, 401 | 403 | 404 | 429)
+async fn in_time<T>(limit: Duration, answer: impl Future<Output = kube::Result<T>>) -> Result<T, Error> {
+    timeout(limit, answer).await.map_err(|_| Error::Late(limit))?.map_err(Error::from)
 }
 
 fn version(version: Option<String>) -> Result<String, Error> {

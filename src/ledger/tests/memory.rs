@@ -1,6 +1,6 @@
 //! What the ledger remembers of what is gone.
 
-use super::scene::Scene;
+use super::scene::{KINDS, Scene};
 use super::*;
 
 #[test]
@@ -34,7 +34,7 @@ fn who_stands_by_does_not_collect_what_there_would_be_to_do() {
     scene.ledger.stand_by();
     assert!(scene.ledger.tasks.is_empty());
     // Its term begins, and it knows all that it has to do.
-    scene.ledger.begin_term();
+    scene.ledger.begin_term(KINDS);
     scene.list_all();
     assert_eq!(scene.run()[0], "take 10.0.0.1 for claim last");
 }

@@ -47,7 +47,8 @@ fn asked(query: &str) -> String {
 }
 
 async fn reply(answer: Answer) -> Response<UnsyncBoxBody<Bytes, Infallible>> {
-    let line = |event: &Value| Ok(Frame::data(Bytes::from(format!("{event}\n"))));
+    let line = |event: Value| Ok(Frame::data(Bytes::from(format!("{event}\n"))));
+    let lines = |events: Vec<Value>| futures::stream::iter(events.into_iter().map(line));
     let full = |value: Value| Full::new(Bytes::from(value.to_string())).boxed_unsync();
     match answer {
         Refusal(code) => {
@@ -59,13 +60,9 @@ async fn reply(answer: Answer) -> Response<UnsyncBoxBody<Bytes, Infallible>> {
         }
         Json(list) => Response::new(full(list)),
         Never => std::future::pending().await,
-        Events(events) => {
-            let lines: Vec<_> = events.iter().map(line).collect();
-            Response::new(StreamBody::new(futures::stream::iter(lines)).boxed_unsync())
-        }
+        Events(events) => Response::new(StreamBody::new(lines(events)).boxed_unsync()),
         Silence(events) => {
-            let lines: Vec<_> = events.iter().map(line).collect();
-            let stream = futures::stream::iter(lines).chain(futures::stream::pending());
+            let stream = lines(events).chain(futures::stream::pending());
             Response::new(StreamBody::new(stream).boxed_unsync())
         }
     }
@@ -84,9 +81,9 @@ fn bookmark(version: &str) -> Value {
 }
 
 fn all_sent(version: &str) -> Value {
-    let marks = json!({"k8s.io/initial-events-end": "true"});
-    let metadata = json!({"resourceVersion": version, "annotations": marks});
-    json!({"type": "BOOKMARK", "object": {"kind": "ConfigMap", "apiVersion": "v1", "metadata": metadata}})
+    let mut mark = bookmark(version);
+    mark["object"]["metadata"]["annotations"] = json!({"k8s.io/initial-events-end": "true"});
+    mark
 }
 
 fn error(code: u16) -> Value {
@@ -134,6 +131,8 @@ async fn story(answers: Vec<Answer>) -> Vec<String> {
                     Event::Seen(object) => format!("seen {}", object.name_any()),
                     Event::Deleted(object) => format!("deleted {}", object.name_any()),
                 },
+                // What kube has to say of it goes on for long.
+                Err(Error::Request(error)) => format!("! {}", error.to_string().split(':').next().unwrap()),
                 Err(error) => format!("! {error}"),
             };
             tell(&story, said);
@@ -236,7 +235,6 @@ async fn a_watch_that_ends_or_fails_goes_on_where_it_was() {
         Silence(vec![]),
     ])
     .await;
-    let told: Vec<&str> = told.iter().map(|line| line.split(':').next().unwrap()).collect();
     let expected = [
         "listing",
         "? stream",
@@ -245,7 +243,7 @@ async fn a_watch_that_ends_or_fails_goes_on_where_it_was() {
         "! ApiError",
         "? watch from 30",
         "seen a",
-        "! the API server ends it",
+        "! the API server ends it: no (500)",
         "? watch from 31",
         "! ApiError",
         "listing",
@@ -268,7 +266,6 @@ async fn pages_that_do_not_all_come_are_followed_by_a_stream() {
         Events(vec![all_sent("30")]),
     ])
     .await;
-    let told: Vec<&str> = told.iter().map(|line| line.split(':').next().unwrap()).collect();
     let expected = [
         "listing",
         "? stream",
@@ -320,7 +317,6 @@ async fn the_pauses_between_lists_that_fail_grow_to_some_seconds() {
 #[tokio::test(start_paused = true)]
 async fn what_is_not_served_is_not_asked_for_in_another_way() {
     let told = story(vec![Refusal(404), Refusal(404)]).await;
-    let told: Vec<&str> = told.iter().map(|line| line.split(':').next().unwrap()).collect();
     let once = ["listing", "? stream", "! ApiError"];
     assert_eq!(told, [&once[..], &once, &["listing"]].concat());
 }
@@ -328,7 +324,6 @@ async fn what_is_not_served_is_not_asked_for_in_another_way() {
 #[tokio::test(start_paused = true)]
 async fn an_api_server_that_asks_for_patience_is_asked_in_either_way_in_turn() {
     let told = story(vec![Refusal(429), Refusal(429), Events(vec![all_sent("30")])]).await;
-    let told: Vec<&str> = told.iter().map(|line| line.split(':').next().unwrap()).collect();
     let expected = [
         "listing",
         "? stream",
