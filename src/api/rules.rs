@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::Arc;
 
+use arcstr::ArcStr;
 use serde_json::{Value, json};
 
 use super::{AllocationStrategy, IPPoolSpec, PoolEntry};
@@ -21,7 +21,7 @@ pub struct PoolRules {
     /// What is never handed out.
     pub excluded: AddressSet,
     /// Addresses reserved for claims, by the claim's name.
-    pub pre_allocations: BTreeMap<Arc<str>, IpAddr>,
+    pub pre_allocations: BTreeMap<ArcStr, IpAddr>,
     /// How an address is chosen.
     pub strategy: AllocationStrategy,
     /// What is not valid.
@@ -211,7 +211,7 @@ impl Reader {
         excluded
     }
 
-    fn pre_allocations(&mut self, spec: &IPPoolSpec, entries: &[Entry]) -> BTreeMap<Arc<str>, IpAddr> {
+    fn pre_allocations(&mut self, spec: &IPPoolSpec, entries: &[Entry]) -> BTreeMap<ArcStr, IpAddr> {
         let mut by_ip: BTreeMap<IpAddr, &str> = BTreeMap::new();
         let mut pre_allocations = BTreeMap::new();
         for (name, text) in &spec.pre_allocations {
@@ -227,7 +227,7 @@ impl Reader {
             }
             // One that lies outside is kept: its claim has to be told so, and gets nothing else in its place.
             by_ip.insert(ip, name);
-            pre_allocations.insert(Arc::from(name.as_str()), ip);
+            pre_allocations.insert(ArcStr::from(name), ip);
         }
         pre_allocations
     }

@@ -164,10 +164,12 @@ impl Round {
     }
 }
 
-/// What a list that is under way has shown so far, of Cluster API's kinds in this version.
+/// A list that is under way.
 struct List {
+    /// The version in which Cluster API's kinds are listed.
     version: CapiVersion,
-    objects: BTreeSet<Id>,
+    /// How many objects it has shown so far.
+    shown: usize,
 }
 
 struct Controller {
@@ -296,30 +298,25 @@ impl Controller {
     fn hear(&mut self, news: News) {
         match news {
             News::Listing(kind, version, tell) => {
-                self.lists.insert(kind, List { version, objects: BTreeSet::new() });
-                self.ledger.listing(kind);
+                self.lists.insert(kind, List { version, shown: 0 });
+                self.ledger.list_begins(kind);
                 // Its watch may have ended meanwhile.
                 tell.send(()).ok();
             }
             News::Listed(seen) => {
                 self.served(seen.id().kind);
                 if let Some(list) = self.lists.get_mut(&seen.id().kind) {
-                    list.objects.insert(seen.id().clone());
+                    list.shown += 1;
                 }
-                self.ledger.observe(seen);
+                self.ledger.list_shows(seen);
             }
             News::ListDone(kind) => {
                 self.served(kind);
-                let list = self.lists.remove(&kind).map(|list| list.objects);
-                self.listed(kind, &list.unwrap_or_default());
+                let shown = self.lists.remove(&kind).map_or(0, |list| list.shown);
+                self.listed(kind, shown);
             }
             News::Seen(seen) => self.ledger.observe(seen),
-            News::Deleted(id, uid) => {
-                if let Some(list) = self.lists.get_mut(&id.kind) {
-                    list.objects.remove(&id);
-                }
-                self.ledger.deleted(&id, &uid);
-            }
+            News::Deleted(id, uid) => self.ledger.deleted(&id, &uid),
             News::NotServed(kind) => self.not_served(kind),
         }
     }
@@ -354,11 +351,11 @@ impl Controller {
         self.tell_readiness();
     }
 
-    fn listed(&mut self, kind: Kind, list: &BTreeSet<Id>) {
+    fn listed(&mut self, kind: Kind, objects: usize) {
         if !self.ledger.was_listed(kind) {
-            tracing::info!(kind = kind.name(), group = kind.group(), objects = list.len(), "listed");
+            tracing::info!(kind = kind.name(), group = kind.group(), objects, "listed");
         }
-        self.ledger.relisted(kind, list);
+        self.ledger.list_ends(kind);
         self.missing.remove(&kind);
         self.tell_readiness();
     }

@@ -18,9 +18,9 @@ impl Ledger {
         }
         self.claims.values().for_each(|entry| entry.digest(now, into));
         self.addresses.values().for_each(|entry| entry.digest(now, into));
-        (&self.clusters, &self.strays, &self.blocks, &self.fresh).hash(into);
+        (&self.clusters, &self.strays, &self.blocks, &self.tasks).hash(into);
         self.surveys.digest(now, into);
-        (&self.listed, &self.awaited, &self.tasks).hash(into);
+        self.lists.digest(into);
         for (at, task) in &self.timers {
             (at.saturating_sub(now), task).hash(into);
         }

@@ -140,8 +140,6 @@ fn address_of(claim: &Id, name: &super::Text) -> Id {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use rand::SeedableRng;
     use rand::rngs::SmallRng;
     use serde_json::json;
@@ -158,25 +156,31 @@ mod tests {
                "finalizers": ["ippool.ipam.metal3.io", "ipclaim.ipam.metal3.io"]})
     }
 
-    /// A pool of one address, and two claims on it; both kinds are listed.
-    fn ledger() -> Ledger {
-        let mut ledger = Ledger::new(Config::default(), KINDS);
+    /// A pool of one address, and two claims on it.
+    fn shown() -> Vec<Seen> {
         let spec = json!({"namePrefix": "p", "pools": [{"start": "10.0.0.1", "end": "10.0.0.1"}]});
         let pool = serde_json::from_value(json!({"metadata": metadata("p"), "spec": spec})).unwrap();
-        ledger.observe(Seen::Pool(Box::new(Pool::of(&pool))));
+        let mut shown = vec![Seen::Pool(Box::new(Pool::of(&pool)))];
         for name in ["a", "b"] {
             let claim = json!({"metadata": metadata(name), "spec": {"pool": {"name": "p"}}});
-            ledger.observe(Seen::Claim(Box::new(Claim::of_metal3(&serde_json::from_value(claim).unwrap()))));
+            shown.push(Seen::Claim(Box::new(Claim::of_metal3(&serde_json::from_value(claim).unwrap()))));
         }
+        shown
+    }
+
+    /// One to which all that was listed.
+    fn ledger() -> Ledger {
+        let mut ledger = Ledger::new(Config::default(), KINDS);
         list(&mut ledger);
         ledger
     }
 
     fn list(ledger: &mut Ledger) {
         for kind in KINDS {
-            let known: BTreeSet<Id> = ledger.known(kind).cloned().collect();
-            ledger.listing(kind);
-            ledger.relisted(kind, &known);
+            ledger.list_begins(kind);
+            let of_kind = shown().into_iter().filter(|seen| seen.id().kind == kind);
+            of_kind.for_each(|seen| ledger.list_shows(seen));
+            ledger.list_ends(kind);
         }
     }
 

@@ -1,12 +1,12 @@
 //! Who holds which address, who waits, and the writes that are due.
 //!
-//! A plain, synchronous struct: views of objects go in ([`Ledger::observe`], [`Ledger::gone`], [`Ledger::relisted`]),
+//! A plain, synchronous struct: views of objects go in ([`Ledger::observe`], [`Ledger::list_shows`], [`Ledger::deleted`]),
 //! writes that are due come out ([`Ledger::due`]), and what became of each goes in again ([`Ledger::outcome`]). Time
 //! and randomness are arguments, so that a seed replays a run exactly.
 //!
 //! # Guarantees
 //!
-//! - No write is due before all kinds were listed once (`Ledger::listed`): nothing is decided from half a picture.
+//! - No write is due before all kinds were listed once (`Ledger::is_ready`): nothing is decided from half a picture.
 //! - A reply of ours changes the ledger at once; a view that is older than what is known changes nothing.
 //! - An object has at most one write under way. Many claims of one pool have theirs at the same time, as a write that
 //!   is under way holds the address that it needs.
@@ -31,6 +31,7 @@ mod digest;
 mod figures;
 mod graveyard;
 mod held;
+mod lists;
 mod names;
 mod pools;
 mod read;
@@ -51,6 +52,7 @@ use std::time::Duration;
 use book::{Book, Turn};
 use graveyard::Graveyard;
 use held::Held;
+use lists::Lists;
 use names::Names;
 use rand::Rng;
 
@@ -123,10 +125,7 @@ pub struct Ledger {
     /// Lists of names that are under way before publications.
     surveys: claims::Surveys,
     graveyard: Graveyard,
-    /// Objects confirmed since the kind's list began, while it is under way.
-    fresh: BTreeMap<Kind, BTreeSet<Id>>,
-    listed: BTreeSet<Kind>,
-    awaited: BTreeSet<Kind>,
+    lists: Lists,
     tasks: BTreeSet<Task>,
     timers: BTreeSet<(Duration, Task)>,
     notices: Vec<Notice>,
@@ -163,9 +162,7 @@ impl Ledger {
             blocks: BTreeMap::new(),
             surveys: claims::Surveys::default(),
             graveyard: Graveyard::default(),
-            fresh: BTreeMap::new(),
-            listed: BTreeSet::new(),
-            awaited: kinds.into_iter().collect(),
+            lists: Lists::awaiting(kinds),
             tasks: BTreeSet::new(),
             timers: BTreeSet::new(),
             notices: Vec::new(),
@@ -175,10 +172,13 @@ impl Ledger {
 
     /// Takes in a view of an object, from a watch or a reply. A view older than what is known changes nothing.
     pub fn observe(&mut self, seen: Seen) {
+        let is_known = self.meta(seen.id()).is_some();
+        self.lists.replied(seen.id(), is_known);
+        self.take_in(seen);
+    }
+
+    fn take_in(&mut self, seen: Seen) {
         let (id, meta) = (seen.id().clone(), seen.meta().clone());
-        if let Some(fresh) = self.fresh.get_mut(&id.kind) {
-            fresh.insert(id.clone());
-        }
         if self.graveyard.holds(id.kind, &meta.uid) {
             return;
         }
@@ -226,66 +226,9 @@ impl Ledger {
         self.graveyard.end_told(id.kind, uid);
     }
 
-    /// A complete list of a kind is about to be asked for, and is not before this returns.
-    pub fn listing(&mut self, kind: Kind) {
-        self.graveyard.list_begun(kind);
-        self.fresh.insert(kind, BTreeSet::new());
-    }
-
-    /// All objects of a complete list have been [observed](Self::observe): what is not in `listed` is gone. An object
-    /// that a reply of ours showed after the list was asked for may be missing from it, and is read again.
-    pub fn relisted(&mut self, kind: Kind, listed: &BTreeSet<Id>) {
-        let fresh = self.fresh.remove(&kind).unwrap_or_default();
-        let missing: Vec<Id> = self.known(kind).filter(|id| !listed.contains(id)).cloned().collect();
-        for id in missing {
-            if fresh.contains(&id) {
-                self.doubt(&id);
-            } else if let Some(uid) = self.meta(&id).map(|meta| meta.uid.clone()) {
-                // A list is the word of its watch. What no selector fits any more may come back.
-                self.deleted(&id, &uid);
-            }
-        }
-        self.graveyard.list_done(kind);
-        self.names.purge();
-        self.listed.insert(kind);
-    }
-
-    /// A term begins: nothing is decided before each of `kinds` was listed anew, since one that was missing may have been
-    /// installed a moment ago. What is known stays known until then.
-    pub fn begin_term(&mut self, kinds: impl IntoIterator<Item = Kind>) {
-        self.listed.clear();
-        self.awaited = kinds.into_iter().collect();
-    }
-
     /// Another decides: forgets what there would be to look at. A term begins with lists, and they show all of it again.
     pub fn stand_by(&mut self) {
         self.tasks.clear();
-    }
-
-    /// Every kind was listed once, since the term began: decisions can be taken.
-    pub fn is_ready(&self) -> bool {
-        self.awaited.is_subset(&self.listed)
-    }
-
-    /// The kind was listed at least once.
-    pub fn was_listed(&self, kind: Kind) -> bool {
-        self.listed.contains(&kind)
-    }
-
-    /// The API server serves `kind`: nothing is decided before it was listed.
-    pub fn serves(&mut self, kind: Kind) {
-        self.awaited.insert(kind);
-    }
-
-    /// The API server does not serve `kind`, or no longer: there are no objects of it.
-    pub fn serves_not(&mut self, kind: Kind) {
-        self.awaited.remove(&kind);
-        self.fresh.remove(&kind);
-        if self.known(kind).next().is_some() {
-            self.listing(kind);
-            self.relisted(kind, &BTreeSet::new());
-        }
-        self.listed.remove(&kind);
     }
 
     /// At most `room` writes that are due. Each has to be carried out, and its [outcome](Self::outcome) taken in.

@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use arcstr::ArcStr;
+
 use super::seen::{Claim, Labels, Text};
 
 /// Keeps one copy of each namespace, pool name, condition text and label set.
@@ -51,7 +53,7 @@ impl Names {
 
     /// Forgets what nobody uses any more.
     pub fn purge(&mut self) {
-        self.texts.retain(|text| Arc::strong_count(text) > 1);
+        self.texts.retain(|text| ArcStr::strong_count(text).is_some_and(|count| count > 1));
         self.labels.retain(|labels: &Arc<BTreeMap<_, _>>| Arc::strong_count(labels) > 1);
         self.in_use = self.len();
     }

@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use arcstr::ArcStr;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use serde_json::Value;
 
 use super::Uid;
 use crate::api::{Family, Kind, PoolRules};
 
-/// A name or other short text that many objects share.
-pub type Text = Arc<str>;
+/// A name or other short text that many objects share; one word, as there are some twenty for each claim.
+pub type Text = ArcStr;
 
 /// One object: its kind and where it lives. Names are unique only within a kind.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -25,8 +25,6 @@ impl Ledger {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use serde_json::json;
 
     use super::super::{Address, Config, Seen};
@@ -43,7 +41,7 @@ mod tests {
         let pool = |name| Id::new(Kind::Pool, "ns", name);
         assert_eq!(ledger.held(&pool("p"), &within), None);
 
-        let mut listed = BTreeSet::new();
+        ledger.list_begins(kind);
         for (n, of) in [(1, "p"), (2, "p"), (9, "p"), (10, "p"), (5, "q")] {
             let object = json!({
                 "apiVersion": "ipam.metal3.io/v1alpha1", "kind": "IPAddress",
@@ -51,10 +49,9 @@ mod tests {
                 "spec": {"address": format!("10.0.0.{n}"), "pool": {"name": of}, "claim": {"name": "c"}},
             });
             let address = Address::of_metal3(&serde_json::from_value(object).unwrap());
-            listed.insert(address.id.clone());
-            ledger.observe(Seen::Address(Box::new(address)));
+            ledger.list_shows(Seen::Address(Box::new(address)));
         }
-        ledger.relisted(kind, &listed);
+        ledger.list_ends(kind);
         assert_eq!(ledger.held(&pool("p"), &within), Some(vec![first, last]));
         assert_eq!(ledger.held(&pool("nobody's"), &within), Some(vec![]));
     }

@@ -115,18 +115,17 @@ impl Controller {
             self.ledger.serves(Kind::Address(Family::Capi));
             self.ledger.serves(Kind::Claim(Family::Capi));
         }
-        self.ledger.listing(kind);
+        self.ledger.list_begins(kind);
         let objects = server.objects.values().map(|object| &object.seen);
         let position = server.log.get(&kind).map_or(0, Vec::len);
         (position, objects.filter(|seen| seen.id().kind == kind).cloned().collect())
     }
 
     pub fn end_list(&mut self, kind: Kind, (position, objects): (usize, Vec<Seen>)) {
-        let listed: BTreeSet<_> = objects.iter().map(|seen| seen.id().clone()).collect();
         for seen in objects {
-            self.ledger.observe(seen);
+            self.ledger.list_shows(seen);
         }
-        self.ledger.relisted(kind, &listed);
+        self.ledger.list_ends(kind);
         self.watches.insert(kind, Watch::At(position));
     }
 

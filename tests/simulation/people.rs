@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use ipam::api::{AllocationStrategy, Family, IPPoolSpec, Kind, PoolEntry, PoolRules, address_name};
-use ipam::ledger::{Address, Claim, Cluster, Id, Parts, Pool, PoolStatusSeen, Seen, Shown, Uid};
+use ipam::ledger::{Address, Claim, Cluster, Id, Parts, Pool, PoolStatusSeen, Seen, Shown, Text, Uid};
 use rand::RngExt;
 
 use crate::server::{FOREIGN, Object};
@@ -126,7 +126,7 @@ impl World {
             created: i64::try_from(self.now().elapsed.as_secs()).unwrap(),
             pool: if foreign { "" } else { pool }.into(),
             elsewhere: (!is_capi && self.chance(0.02)).then(|| "other".into()),
-            requested: requested.map(Arc::from),
+            requested: requested.map(Text::from),
             paused: false,
             foreign,
             labels: Arc::default(),

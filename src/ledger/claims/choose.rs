@@ -151,7 +151,7 @@ impl Ledger {
         } else {
             book.hold(ip);
             book.takes += 1;
-            entry.reserve = Some(Reserve { ip, name, unsure: false, made: None, fence: Fence::Due });
+            entry.reserve = Some(Box::new(Reserve::new(ip, name)));
         }
         self.relock(id);
         if let Some(pool) = left {

@@ -77,7 +77,7 @@ impl Ledger {
         };
         let heirloom =
             Heirloom { object: left.meta.uid.clone(), of: left.claim_uid()?.clone(), proven: false };
-        self.claims.get_mut(id)?.heirloom = Some(heirloom);
+        self.claims.get_mut(id)?.heirloom = Some(Box::new(heirloom));
         Some(self.look(id))
     }
 

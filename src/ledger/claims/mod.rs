@@ -21,7 +21,7 @@ use fence::Fence;
 pub(super) use fence::Surveys;
 use inherit::Heirloom;
 
-/// What is known of a claim.
+/// What is known of a claim. What few claims have at a time is in boxes: there are many claims.
 #[derive(Clone)]
 pub(super) struct Entry {
     pub claim: Claim,
@@ -35,13 +35,13 @@ pub(super) struct Entry {
     /// not known, it does not exist.
     pub end_seen: bool,
     /// The address that is being taken or published.
-    reserve: Option<Reserve>,
+    reserve: Option<Box<Reserve>>,
     /// Names of address objects that nobody else may make.
     locks: Vec<Text>,
     /// The address that it publishes though the object is not known, as the book has it.
     lost: Option<IpAddr>,
     /// An address object that a former claim of its name has left.
-    heirloom: Option<Heirloom>,
+    heirloom: Option<Box<Heirloom>>,
     /// Leave to release an address object that was made for another.
     leave: Option<Leave>,
     /// The queue that the claim is in.
@@ -85,6 +85,12 @@ enum Choice {
     Not(Verdict),
     /// None before one of these is free: the one named, or any.
     Wait(Verdict, Option<IpAddr>),
+}
+
+impl Reserve {
+    fn new(ip: IpAddr, name: Text) -> Self {
+        Self { ip, name, unsure: false, made: None, fence: Fence::Due }
+    }
 }
 
 impl Entry {

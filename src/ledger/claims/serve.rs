@@ -1,11 +1,9 @@
 //! The next step of a claim towards its address, or out of the world.
 
-use std::sync::Arc;
-
 use rand::Rng;
 
 use super::super::addresses::release;
-use super::super::{Act, Address, Claim, Id, Ledger, Now, Ready, Shown, Step, Task, Verdict};
+use super::super::{Act, Address, Claim, Id, Ledger, Now, Ready, Shown, Step, Task, Text, Verdict};
 use super::{Choice, Entry, Leave};
 use crate::api::Family;
 
@@ -189,7 +187,7 @@ impl Ledger {
         let since = shown.ready.as_ref().filter(|ready| ready.is == is).map_or(now.wall, |ready| ready.since);
         let ready = Ready { is, reason: reason.into(), message: message.into(), since };
         let others = shown.others.clone();
-        let status = Shown { address, error: error.map(Arc::from), ready: Some(ready), others };
+        let status = Shown { address, error: error.map(Text::from), ready: Some(ready), others };
         Some(Act::Publish { version: meta.version, status })
     }
 }

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::super::addresses::release;
 use super::super::{Act, Address, Adoption, Id, Ledger, Now, Place, Verdict};
-use super::fence::{Fence, Gate};
+use super::fence::Gate;
 use super::{Entry, Reserve};
 
 impl Ledger {
@@ -93,8 +93,7 @@ impl Ledger {
         let book = self.books.entry(entry.claim.pool_id()).or_default();
         book.hold(ip);
         book.takes += 1;
-        entry.reserve =
-            Some(Reserve { ip, name: winner.id.name.clone(), unsure: false, made: None, fence: Fence::Due });
+        entry.reserve = Some(Box::new(Reserve::new(ip, winner.id.name.clone())));
         self.relock(id);
     }
 }

@@ -14,8 +14,6 @@ fn guard_failed() -> Outcome {
     Outcome::GuardFailed("no".into())
 }
 
-const NOTHING: [&str; 0] = [];
-
 #[test]
 fn l3_a_take_whose_reply_is_lost_is_looked_for_and_found() {
     let mut scene = Scene::with(pool("10.0.0.1-10.0.0.9"));

@@ -68,9 +68,40 @@ fn an_object_that_a_list_lacks_is_gone_and_one_that_a_reply_showed_meanwhile_is_
     scene.add(claim("b"));
     assert_eq!(scene.due(), ["take 10.0.0.2 for claim b"]);
     let kind = Kind::Address(Family::Metal3);
-    scene.ledger.listing(kind);
+    scene.ledger.list_begins(kind);
     scene.done();
-    scene.ledger.relisted(kind, &[address_id("p-10-0-0-1")].into());
+    scene.end_list(kind, |id| *id == address_id("p-10-0-0-1"));
     let due = scene.due();
     assert_eq!(due, ["read address p-10-0-0-2", "bind claim b to p-10-0-0-2"]);
+    // One that the list showed after all is not.
+    scene.done();
+    scene.add(claim("c"));
+    assert_eq!(scene.due(), ["take 10.0.0.3 for claim c"]);
+    scene.ledger.list_begins(kind);
+    scene.done();
+    scene.end_list(kind, |_| true);
+    assert_eq!(scene.due(), ["bind claim c to p-10-0-0-3"]);
+}
+
+#[test]
+fn a_list_that_shows_an_object_before_or_after_a_reply_did_leaves_no_doubt_of_it() {
+    let kind = Kind::Claim(Family::Metal3);
+    let bound_while_listed = |show: &[&str]| {
+        let mut scene = Scene::with(pool("10.0.0.1-10.0.0.9"));
+        scene.add(claim("a"));
+        scene.due();
+        scene.done();
+        assert_eq!(scene.due(), ["bind claim a to p-10-0-0-1"]);
+        scene.ledger.list_begins(kind);
+        let before = scene.server.objects[&claim_id("a")].clone();
+        if show.contains(&"before") {
+            scene.ledger.list_shows(before);
+        }
+        scene.done();
+        scene.end_list(kind, |_| show.contains(&"after"));
+        scene.due().into_iter().filter(|said| said.contains("claim a")).collect::<Vec<_>>()
+    };
+    assert_eq!(bound_while_listed(&["after"]), NOTHING);
+    assert_eq!(bound_while_listed(&["before"]), NOTHING);
+    assert_eq!(bound_while_listed(&[]), ["read claim a"]);
 }

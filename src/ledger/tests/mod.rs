@@ -31,6 +31,8 @@ use crate::ledger::{
 };
 
 const NAMESPACE: &str = "ns";
+/// What is due where nothing is.
+const NOTHING: [&str; 0] = [];
 
 /// Ours, alone.
 const OURS: Finalizers = Finalizers { ours: Some(0), total: 1 };

@@ -5,7 +5,6 @@ use std::time::Duration;
 use super::scene::Scene;
 use super::*;
 
-const NOTHING: [&str; 0] = [];
 const GRACE: Duration = Duration::from_secs(30);
 const ALMOST: Duration = Duration::from_secs(29);
 
@@ -68,8 +67,8 @@ fn d10_a_claim_that_no_watch_shows_and_the_read_finds_keeps_its_address() {
 /// A list lacks claim `a`, which is there: somebody has taken off the label that this controller serves.
 fn unselected(scene: &mut Scene) {
     let kind = Kind::Claim(Family::Metal3);
-    scene.ledger.listing(kind);
-    scene.ledger.relisted(kind, &[claim_id("b")].into());
+    scene.ledger.list_begins(kind);
+    scene.end_list(kind, |id| *id != claim_id("a"));
 }
 
 #[test]

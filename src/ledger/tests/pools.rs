@@ -6,8 +6,6 @@ use super::scene::Scene;
 use super::*;
 use crate::ledger::{Act, ClusterOwner, NewOwner, Outcome, Place};
 
-const NOTHING: [&str; 0] = [];
-
 fn of_cluster(range: &str) -> Pool {
     Pool { cluster: Some("k".into()), ..pool(range) }
 }

@@ -6,8 +6,6 @@ use super::scene::{KINDS, Scene};
 use super::*;
 use crate::ledger::Outcome;
 
-const NOTHING: [&str; 0] = [];
-
 #[test]
 fn a_claim_is_protected_then_its_address_taken_then_published_and_nothing_else_is_written() {
     let mut scene = Scene::with(pool("10.0.0.1-10.0.0.9"));

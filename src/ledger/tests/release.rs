@@ -6,8 +6,6 @@ use super::scene::Scene;
 use super::*;
 use crate::ledger::Outcome;
 
-const NOTHING: [&str; 0] = [];
-
 /// What is due when claim `a`, which has 10.0.0.1, goes.
 const RELEASE: [&str; 3] = ["delete address p-10-0-0-1", "strip address p-10-0-0-1", "strip claim a"];
 

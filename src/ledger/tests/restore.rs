@@ -5,7 +5,6 @@ use std::time::Duration;
 use super::scene::Scene;
 use super::*;
 
-const NOTHING: [&str; 0] = [];
 const GRACE: Duration = Duration::from_secs(30);
 const ALMOST: Duration = Duration::from_secs(29);
 

@@ -1,6 +1,5 @@
 //! A ledger, and the objects as the API server has them.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use rand::SeedableRng;
@@ -85,14 +84,15 @@ impl Scene {
 
     /// Lists a kind.
     pub fn list(&mut self, kind: Kind) {
-        self.ledger.listing(kind);
-        let all = self.server.objects.values().filter(|seen| seen.id().kind == kind).cloned();
-        let all: Vec<Seen> = all.collect();
-        let ids: BTreeSet<Id> = all.iter().map(|seen| seen.id().clone()).collect();
-        for seen in all {
-            self.ledger.observe(seen);
-        }
-        self.ledger.relisted(kind, &ids);
+        self.ledger.list_begins(kind);
+        self.end_list(kind, |_| true);
+    }
+
+    /// A list of a kind that was begun shows all of it that is there now and fits its selector, and ends.
+    pub fn end_list(&mut self, kind: Kind, fits: impl Fn(&Id) -> bool) {
+        let all = self.server.objects.values().filter(|seen| seen.id().kind == kind && fits(seen.id()));
+        all.cloned().for_each(|seen| self.ledger.list_shows(seen));
+        self.ledger.list_ends(kind);
     }
 
     /// Somebody makes an object, and the watch shows it.

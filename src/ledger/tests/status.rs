@@ -9,7 +9,6 @@ use super::*;
 use crate::api::IPPoolStatus;
 use crate::ledger::{Outcome, time};
 
-const NOTHING: [&str; 0] = [];
 const SECOND: Duration = Duration::from_secs(1);
 
 fn status(scene: &Scene) -> &IPPoolStatus {

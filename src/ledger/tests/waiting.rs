@@ -6,7 +6,6 @@ use super::scene::Scene;
 use super::*;
 use crate::ledger::{Act, Outcome};
 
-const NOTHING: [&str; 0] = [];
 const EXHAUSTED: &str = "PoolExhausted: Exhausted IP Pools";
 
 #[test]
