@@ -124,13 +124,14 @@ fn put_owner(place: Place, owner: Value) -> Vec<PatchOp> {
 }
 
 fn adopt(adoption: &Adoption, capi: CapiVersion) -> Vec<PatchOp> {
-    let mut ops = vec![PatchOp::test_uid(&adoption.uid)];
+    let version = adoption.version.to_string();
+    let mut ops =
+        vec![PatchOp::test_uid(&adoption.uid), PatchOp::test("/metadata/resourceVersion", version.clone())];
     if let Some(exists) = adoption.finalizer {
         ops.extend(finalizer(adoption.address.kind, exists));
     }
     if let Some(exists) = adoption.annotations {
-        let members =
-            [(CLAIM_UID_ANNOTATION, adoption.claim_uid.to_string()), (ADOPTED_ANNOTATION, "true".to_owned())];
+        let members = [(CLAIM_UID_ANNOTATION, adoption.claim_uid.to_string()), (ADOPTED_ANNOTATION, version)];
         ops.extend(set_members("/metadata/annotations", exists, members.into_iter()));
     }
     if let Some(place) = adoption.owner {

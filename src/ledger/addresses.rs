@@ -80,7 +80,7 @@ impl Ledger {
         let entry = match old {
             Some(old) => {
                 // Where somebody is about to publish it, its grace begins anew.
-                let is_new_hope = address.adopted && !old.address.adopted;
+                let is_new_hope = address.mark.is_some() && address.mark != old.address.mark;
                 let orphan = if is_new_hope { Orphan::No } else { old.orphan };
                 Entry { address, unsure: false, orphan, ..*old }
             }

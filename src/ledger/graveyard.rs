@@ -8,12 +8,19 @@ use crate::api::Kind;
 
 type Grave = (Kind, Uid);
 
+#[derive(Clone, Copy)]
+struct Burial {
+    /// Number of lists of the kind that had begun by then.
+    lists: u64,
+    /// The watch has told the end, too.
+    told: bool,
+}
+
 /// Objects that are known to be gone, for as long as something may still show them: the watch of their kind until it
 /// has told their end itself, and the replies to writes that were under way at that moment.
 #[derive(Clone, Default)]
 pub(super) struct Graveyard {
-    /// Buried, and the number of lists of the kind that had begun by then.
-    graves: BTreeMap<Grave, u64>,
+    graves: BTreeMap<Grave, Burial>,
     /// Those of which the watch has told the end, and the number of the last write at that time.
     told: VecDeque<(u64, Grave)>,
     /// The lists of each kind that have begun.
@@ -58,15 +65,18 @@ impl Graveyard {
     /// A list of `kind` is complete, and the watch goes on from there.
     pub fn list_done(&mut self, kind: Kind) {
         let (lists, next) = (self.lists_of(kind), self.next);
-        let told = self.graves.iter().filter(|((buried, _), since)| *buried == kind && **since < lists);
-        let told: Vec<_> = told.map(|(grave, _)| (next, grave.clone())).collect();
-        self.told.extend(told);
+        for (grave, burial) in &mut self.graves {
+            if grave.0 == kind && burial.lists < lists && !burial.told {
+                burial.told = true;
+                self.told.push_back((next, grave.clone()));
+            }
+        }
     }
 
     /// The object is gone, as far as a reply says.
     pub fn bury(&mut self, kind: Kind, uid: &Uid) {
         let lists = self.lists_of(kind);
-        self.graves.entry((kind, uid.clone())).or_insert(lists);
+        self.graves.entry((kind, uid.clone())).or_insert(Burial { lists, told: false });
     }
 
     fn lists_of(&self, kind: Kind) -> u64 {
@@ -76,9 +86,31 @@ impl Graveyard {
     /// The object is gone, and the watch has said so.
     pub fn end_told(&mut self, kind: Kind, uid: &Uid) {
         self.bury(kind, uid);
-        self.told.push_back((self.next, (kind, uid.clone())));
+        let grave = (kind, uid.clone());
+        if let Some(burial) = self.graves.get_mut(&grave).filter(|burial| !burial.told) {
+            burial.told = true;
+            self.told.push_back((self.next, grave));
+        }
         if self.under_way.is_empty() {
             self.write_landed(0);
+        }
+    }
+
+    /// The watch of its kind shows the object. If it has told the object's end before, a selector fits that again.
+    pub fn shown(&mut self, kind: Kind, uid: &Uid) {
+        self.rise(kind, uid, |burial, _| burial.told);
+    }
+
+    /// A list shows the object. If that was asked for after the object was buried, it is there after all.
+    pub fn listed(&mut self, kind: Kind, uid: &Uid) {
+        self.rise(kind, uid, |burial, lists| burial.told || burial.lists < lists);
+    }
+
+    fn rise(&mut self, kind: Kind, uid: &Uid, is_there: impl Fn(&Burial, u64) -> bool) {
+        let (grave, lists) = ((kind, uid.clone()), self.lists_of(kind));
+        if self.graves.get(&grave).is_some_and(|burial| is_there(burial, lists)) {
+            self.graves.remove(&grave);
+            self.told.retain(|(_, told)| *told != grave);
         }
     }
 
@@ -89,8 +121,8 @@ impl Graveyard {
 
     /// Feeds what is remembered into a hasher. What the numbers of writes say, [`Self::overtaken_by`] says of each.
     pub fn digest(&self, into: &mut impl Hasher) {
-        for (grave, since) in &self.graves {
-            (grave, *since < self.lists_of(grave.0)).hash(into);
+        for (grave, burial) in &self.graves {
+            (grave, burial.told, burial.lists < self.lists_of(grave.0)).hash(into);
         }
         self.told.iter().for_each(|(_, grave)| grave.hash(into));
     }
@@ -124,6 +156,32 @@ mod tests {
         assert!(!yard.holds(Kind::Pool, &uid));
         yard.write_landed(after);
         assert_eq!(yard.len(), 0);
+    }
+
+    #[test]
+    fn what_a_watch_shows_after_it_has_told_the_end_is_there_again() {
+        let (mut yard, uid) = (Graveyard::default(), Uid::new("u"));
+        let write = yard.write_sent();
+        yard.bury(Kind::Pool, &uid);
+        // It lags.
+        yard.shown(Kind::Pool, &uid);
+        assert!(yard.holds(Kind::Pool, &uid));
+        yard.end_told(Kind::Pool, &uid);
+        yard.shown(Kind::Pool, &uid);
+        assert!(!yard.holds(Kind::Pool, &uid));
+        // One that was buried before a list was asked for, and that the list shows, was not gone.
+        yard.bury(Kind::Pool, &uid);
+        yard.listed(Kind::Pool, &uid);
+        assert!(yard.holds(Kind::Pool, &uid));
+        yard.list_begun(Kind::Pool);
+        yard.listed(Kind::Pool, &uid);
+        assert!(!yard.holds(Kind::Pool, &uid));
+        // It is gone once more, and the write from before is none the less under way.
+        yard.end_told(Kind::Pool, &uid);
+        let other = yard.write_sent();
+        yard.write_landed(write);
+        assert_eq!((yard.holds(Kind::Pool, &uid), yard.len()), (false, 0));
+        yard.write_landed(other);
     }
 
     #[test]

@@ -37,7 +37,7 @@ impl Lists {
         (awaited, done, under_way).hash(into);
     }
 
-    /// An object was shown by something else than a list.
+    /// A reply has shown an object.
     pub fn replied(&mut self, id: &Id, is_known: bool) {
         if let Some(list) = self.under_way.get_mut(&id.kind)
             && (!is_known || list.missing.contains(id))
@@ -58,6 +58,7 @@ impl Ledger {
     /// Takes in an object that a list shows. A view older than what is known changes nothing.
     pub fn list_shows(&mut self, seen: Seen) {
         let id = seen.id();
+        self.graveyard.listed(id.kind, &seen.meta().uid);
         if let Some(list) = self.lists.under_way.get_mut(&id.kind) {
             list.missing.remove(id);
             list.fresh.remove(id);

@@ -170,13 +170,13 @@ impl Ledger {
         }
     }
 
-    /// Takes in a view of an object, from a watch or a reply. A view older than what is known changes nothing.
+    /// Takes in a view of an object that its watch shows. A view older than what is known changes nothing.
     pub fn observe(&mut self, seen: Seen) {
-        let is_known = self.meta(seen.id()).is_some();
-        self.lists.replied(seen.id(), is_known);
+        self.graveyard.shown(seen.id().kind, &seen.meta().uid);
         self.take_in(seen);
     }
 
+    /// Takes in a view of an object, of whatever origin.
     fn take_in(&mut self, seen: Seen) {
         let (id, meta) = (seen.id().clone(), seen.meta().clone());
         if self.graveyard.holds(id.kind, &meta.uid) {
@@ -278,7 +278,8 @@ impl Ledger {
                 let is_look = matches!(write.act, Act::Look { .. });
                 let overtaken = !is_look && self.graveyard.is_overtaken(write.number, id.kind);
                 let is_new = self.meta(&id).is_none();
-                self.observe(seen);
+                self.lists.replied(&id, !is_new);
+                self.take_in(seen);
                 if is_new && overtaken {
                     self.doubt(&id);
                 }

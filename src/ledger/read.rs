@@ -135,7 +135,7 @@ impl Address {
                 pool: pool.into(),
                 ..Self::with(id, meta, spec.claim_ref.name.as_str().into())
             },
-            None => Self { owner: None, annotated: None, adopted: false, ..Self::with(id, meta, "".into()) },
+            None => Self { owner: None, annotated: None, mark: None, ..Self::with(id, meta, "".into()) },
         }
     }
 
@@ -148,7 +148,7 @@ impl Address {
             owner: claim_owner(meta, id.family(), &claim),
             claim,
             annotated: annotation(meta, CLAIM_UID_ANNOTATION).map(Uid::new),
-            adopted: annotation(meta, ADOPTED_ANNOTATION).is_some(),
+            mark: annotation(meta, ADOPTED_ANNOTATION).map(Text::from),
             has: parts(meta),
             id,
         }

@@ -208,8 +208,9 @@ pub struct Address {
     pub owner: Option<ClaimOwner>,
     /// UID of its claim in the annotation.
     pub annotated: Option<Uid>,
-    /// The annotation says that it is adopted: its maker may not withdraw it any more.
-    pub adopted: bool,
+    /// The annotation that says that it is adopted, so that its maker may not withdraw it any more: each adoption writes
+    /// another one.
+    pub mark: Option<Text>,
     /// Parts of the metadata that a patch has to know before it can add to them.
     pub has: Parts,
 }

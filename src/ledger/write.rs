@@ -129,6 +129,8 @@ pub struct Adoption {
     pub address: Id,
     /// The one of that name that is meant.
     pub uid: Uid,
+    /// It counts only for this version, which the mark names: so no two adoptions write the same one.
+    pub version: u64,
     /// The claim that it is for.
     pub claim: Id,
     /// That claim's UID.

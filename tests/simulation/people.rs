@@ -180,7 +180,7 @@ impl World {
             claim: name.into(),
             owner: None,
             annotated: None,
-            adopted: false,
+            mark: None,
             has: Parts::default(),
         };
         // A person who takes an address that is in use makes the duplicate; that is not ours to prevent.
@@ -208,7 +208,7 @@ impl World {
             claim: "".into(),
             owner: None,
             annotated: None,
-            adopted: false,
+            mark: None,
             has: Parts::default(),
         };
         self.say(format_args!("person: create another provider's {}", address.id));

@@ -213,11 +213,14 @@ impl Server {
                 return false;
             }
             let Seen::Address(address) = &mut object.seen else { return false };
+            if address.meta.version != adoption.version {
+                return false;
+            }
             if adoption.annotations.is_some_and(|exists| exists != address.has.annotations) {
                 return false;
             }
             if adoption.annotations.is_some() {
-                address.adopted = true;
+                address.mark = Some(adoption.version.to_string().into());
                 address.annotated = Some(adoption.claim_uid.clone());
                 address.has.annotations = true;
             }
@@ -344,7 +347,7 @@ impl Server {
             claim: new.claim.name.clone(),
             owner: Some(ClaimOwner { at: 1, uid: uid.clone() }),
             annotated: Some(uid),
-            adopted: false,
+            mark: None,
             has: ipam::ledger::Parts { annotations: true, owners: true, labels: false },
         };
         let finalizer = new.id.kind.finalizer().unwrap();

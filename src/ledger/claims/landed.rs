@@ -23,7 +23,14 @@ impl Ledger {
             Outcome::Seen(seen) if is_take => {
                 entry.retry.succeeded();
                 if let Some(reserve) = &mut entry.reserve {
-                    reserve.made = Some(seen.meta().uid.clone());
+                    let uid = &seen.meta().uid;
+                    (reserve.made, reserve.touched) = (Some(uid.clone()), Some((uid.clone(), reserve.asked)));
+                }
+            }
+            Outcome::Seen(seen) if matches!(write.act, Act::Adopt(_)) => {
+                entry.retry.succeeded();
+                if let Some(reserve) = &mut entry.reserve {
+                    reserve.touched = Some((seen.meta().uid.clone(), reserve.asked));
                 }
             }
             Outcome::Seen(_) | Outcome::Names { .. } => entry.retry.succeeded(),

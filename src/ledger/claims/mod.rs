@@ -51,7 +51,7 @@ pub(super) struct Entry {
 }
 
 /// An address that is being taken or published, from the moment that is due until it is known what became of it.
-#[derive(Clone, Hash)]
+#[derive(Clone)]
 struct Reserve {
     ip: IpAddr,
     name: Text,
@@ -59,6 +59,10 @@ struct Reserve {
     unsure: bool,
     /// The object that was made here, while nobody has tried to publish it.
     made: Option<Uid>,
+    /// When the last creation or mark of an object was asked for.
+    asked: Duration,
+    /// The object that was made or marked here, and when that was asked for.
+    touched: Option<(Uid, Duration)>,
     /// Whether the other family is known not to have the address too.
     fence: Fence,
 }
@@ -89,7 +93,23 @@ enum Choice {
 
 impl Reserve {
     fn new(ip: IpAddr, name: Text) -> Self {
-        Self { ip, name, unsure: false, made: None, fence: Fence::Due }
+        Self { ip, name, unsure: false, made: None, asked: Duration::ZERO, touched: None, fence: Fence::Due }
+    }
+
+    /// Whether an object was made or marked here so lately that it may be published: whoever means to sweep it up begins
+    /// anew with each mark, and waits for a whole grace.
+    fn is_fresh(&self, address: &Address, now: Duration, grace: Duration) -> bool {
+        self.touched
+            .as_ref()
+            .is_some_and(|(object, asked)| *object == address.meta.uid && now < *asked + grace / 2)
+    }
+
+    /// Feeds what it means from `now` on into a hasher. When something was asked for counts while that is under way.
+    fn digest(&self, now: Duration, in_flight: bool, into: &mut impl Hasher) {
+        let Self { ip, name, unsure, made, asked, touched, fence } = self;
+        let touched = touched.as_ref().map(|(object, asked)| (object, now.saturating_sub(*asked)));
+        let asked = in_flight.then(|| now.saturating_sub(*asked));
+        (ip, name, unsure, made, asked, touched, fence).hash(into);
     }
 }
 
@@ -153,7 +173,10 @@ impl Entry {
             retry,
         } = self;
         (claim, unsure, held, publishes, end_seen, heirloom, leave).hash(into);
-        (reserve, locks, queued, in_flight, retry.left(now)).hash(into);
+        (locks, queued, in_flight, retry.left(now)).hash(into);
+        if let Some(reserve) = reserve {
+            reserve.digest(now, *in_flight, into);
+        }
     }
 
     /// Whether an address object was made here for the claim, and nobody has tried to publish it since.

@@ -30,6 +30,9 @@ impl Ledger {
         }?;
         self.doom(&act);
         let entry = self.claims.get_mut(id)?;
+        if let (Act::Take(_) | Act::Adopt(_), Some(reserve)) = (&act, &mut entry.reserve) {
+            reserve.asked = now.elapsed;
+        }
         entry.in_flight = true;
         Some(Step { subject: id.clone(), uid: entry.claim.meta.uid.clone(), act })
     }
@@ -89,7 +92,7 @@ impl Ledger {
             let published = self.claims.get(id)?.claim.shown.address.is_some();
             return if published { None } else { self.show(id, Verdict::NotReady(why), now) };
         }
-        if let Some(winner) = self.winner(entry) {
+        if let Some(winner) = self.winner(entry, now) {
             return self.settle(id, &winner, now);
         }
         if self.held_by(entry).any(|address| self.is_going(address)) {
@@ -142,7 +145,7 @@ impl Ledger {
     /// The release of an address object that was made here for the claim and whose address somebody else has too.
     fn withdraw(&self, entry: &Entry) -> Option<Act> {
         let mut surplus = self.held_by(entry).filter(|address| self.is_surplus(entry, address));
-        release(surplus.find(|address| entry.made(address) && !address.adopted)?)
+        release(surplus.find(|address| entry.made(address) && address.mark.is_none())?)
     }
 
     /// Whether an address object was made for the claim, who does not publish it, and somebody else has its address.

@@ -10,9 +10,10 @@ use super::{Entry, Reserve};
 impl Ledger {
     /// The address object that is to be a claim's: the one that it publishes, else one that was made for it. If what it
     /// publishes is gone and that address is still to be had, there is none: the claim gets it again.
-    pub(super) fn winner(&self, entry: &Entry) -> Option<Address> {
+    pub(super) fn winner(&self, entry: &Entry, now: Now) -> Option<Address> {
         // What is changed by its adoption escapes a deletion that comes late.
-        let escapes = |address: &Address| !address.meta.deleting && adoption(entry, address).is_some();
+        let escapes =
+            |address: &Address| !address.meta.deleting && self.adoption(entry, address, now).is_some();
         let stays = |address: &&Address| !self.is_going(address) || escapes(address);
         let live = || self.held_by(entry).filter(stays).filter(|address| address.ip.is_some());
         if let Some(published) = live().find(|address| entry.publishes(address)) {
@@ -21,8 +22,10 @@ impl Ledger {
         if self.can_retake(entry).is_some() {
             return None;
         }
-        let mut sole = live().filter(|address| self.is_sole_holder(entry, address));
-        sole.next().cloned()
+        let sole = || live().filter(|address| self.is_sole_holder(entry, address));
+        // One that was chosen stays chosen, or two would be marked in turn for ever.
+        let chosen = entry.reserve.as_ref().map(|reserve| &reserve.name);
+        sole().find(|address| Some(&address.id.name) == chosen).or_else(|| sole().next()).cloned()
     }
 
     /// Whether nobody but this claim has the address of one of its address objects. A person may make one by hand for
@@ -59,11 +62,14 @@ impl Ledger {
         {
             return Some(self.look(&unknown));
         }
-        if let Some(adoption) = adoption(entry, winner) {
+        let publishes = entry.publishes(winner);
+        if !publishes {
+            self.reserve(id, winner);
+        }
+        if let Some(adoption) = self.adoption(self.claims.get(id)?, winner, now) {
             return Some(Act::Adopt(Box::new(adoption)));
         }
-        if !entry.publishes(winner) {
-            self.reserve(id, winner);
+        if !publishes {
             match self.gate(id, now) {
                 Gate::Open => {}
                 Gate::Step(act) => return Some(act),
@@ -96,30 +102,36 @@ impl Ledger {
         entry.reserve = Some(Box::new(Reserve::new(ip, winner.id.name.clone())));
         self.relock(id);
     }
-}
 
-/// What an address object lacks to be this claim's, if anything. One that is to be published by another than who made it
-/// has to say so first: else its maker might withdraw it at that very moment, as the two writes are of two objects.
-fn adoption(entry: &Entry, address: &Address) -> Option<Adoption> {
-    let claim = &entry.claim;
-    let uid = &claim.meta.uid;
-    let is_safe = address.adopted || entry.publishes(address) || entry.made(address);
-    let owner = match &address.owner {
-        Some(owner) if owner.uid == *uid => None,
-        Some(owner) => Some(Place::At(usize::from(owner.at))),
-        None if address.has.owners => Some(Place::End),
-        None => Some(Place::First),
-    };
-    let finalizers = address.meta.finalizers;
-    let adoption = Adoption {
-        address: address.id.clone(),
-        uid: address.meta.uid.clone(),
-        claim: claim.id.clone(),
-        claim_uid: uid.clone(),
-        finalizer: finalizers.ours.is_none().then_some(finalizers.total > 0),
-        annotations: (!is_safe || address.annotated.as_ref() != Some(uid)).then_some(address.has.annotations),
-        owner,
-    };
-    let lacks = adoption.finalizer.is_some() || adoption.annotations.is_some() || adoption.owner.is_some();
-    lacks.then_some(adoption)
+    /// What an address object lacks to be this claim's, if anything. One that is to be published has to be said to be so
+    /// first, unless it was made here just now: else its maker might withdraw it, or somebody who takes it for lost sweep
+    /// it up, at that very moment, as the two writes are of two objects. That was said long ago does not count: who saw
+    /// it may be done with waiting.
+    fn adoption(&self, entry: &Entry, address: &Address, now: Now) -> Option<Adoption> {
+        let claim = &entry.claim;
+        let uid = &claim.meta.uid;
+        let fresh = |reserve: &Reserve| reserve.is_fresh(address, now.elapsed, self.config.grace);
+        let is_safe = entry.publishes(address) || entry.reserve.as_deref().is_some_and(fresh);
+        let owner = match &address.owner {
+            Some(owner) if owner.uid == *uid => None,
+            Some(owner) => Some(Place::At(usize::from(owner.at))),
+            None if address.has.owners => Some(Place::End),
+            None => Some(Place::First),
+        };
+        let finalizers = address.meta.finalizers;
+        let adoption = Adoption {
+            address: address.id.clone(),
+            uid: address.meta.uid.clone(),
+            version: address.meta.version,
+            claim: claim.id.clone(),
+            claim_uid: uid.clone(),
+            finalizer: finalizers.ours.is_none().then_some(finalizers.total > 0),
+            annotations: (!is_safe || address.annotated.as_ref() != Some(uid))
+                .then_some(address.has.annotations),
+            owner,
+        };
+        let lacks =
+            adoption.finalizer.is_some() || adoption.annotations.is_some() || adoption.owner.is_some();
+        lacks.then_some(adoption)
+    }
 }

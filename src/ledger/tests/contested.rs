@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::scene::Scene;
 use super::*;
+use crate::ledger::Outcome;
 
 /// An address object that another controller made for a claim, and that claim as the watch shows it, which lags.
 fn add_made_elsewhere(scene: &mut Scene, name: &str, ip: &str) {
@@ -65,7 +66,7 @@ fn rivals() -> Scene {
 fn d1_an_address_that_another_controller_is_about_to_publish_is_not_withdrawn() {
     let mut scene = rivals();
     // Both families have it, but another controller has seen the twin go, says that it publishes this one, and does so.
-    scene.change_address("p-10-0-0-1", |address| address.adopted = true);
+    scene.change_address("p-10-0-0-1", |address| address.mark = Some("1".into()));
     let due = scene.run_for(Duration::from_secs(1));
     // Once another is published, so that the claim is another version, nobody can publish this one any more.
     assert_eq!(
@@ -90,10 +91,66 @@ fn d10_the_grace_begins_anew_once_another_controller_is_about_to_publish() {
     scene.run_for(Duration::from_secs(5));
     add_made_elsewhere(&mut scene, "p-10-0-0-1", "10.0.0.1");
     scene.run_for(Duration::from_secs(29));
-    scene.change_address("p-10-0-0-1", |address| address.adopted = true);
     let is_swept = |due: Vec<String>| due.contains(&"delete address p-10-0-0-1".to_owned());
-    assert!(!is_swept(scene.run_for(Duration::from_secs(29))));
+    for mark in ["1", "2"] {
+        scene.change_address("p-10-0-0-1", |address| address.mark = Some(mark.into()));
+        assert!(!is_swept(scene.run_for(Duration::from_secs(29))));
+    }
     assert!(is_swept(scene.run_for(Duration::from_secs(1))));
+}
+
+/// An address object that another controller made for claim `a`, and that is about to be published here.
+fn marked() -> Scene {
+    let mut scene = Scene::with(pool("10.0.0.1-10.0.0.1"));
+    scene.run();
+    add_made_elsewhere(&mut scene, "p-10-0-0-1", "10.0.0.1");
+    assert_eq!(scene.due(), [ADOPT]);
+    scene.done();
+    scene
+}
+
+#[test]
+fn d10_an_address_that_was_not_free_for_a_while_is_marked_anew_before_it_is_published() {
+    let mut scene = marked();
+    scene.add(twin_object("10.0.0.1"));
+    assert_eq!(scene.run()[0], "fail claim a: PoolExhausted: Exhausted IP Pools");
+    scene.tear_away(&id(Kind::Address(Family::Capi), "p-10-0-0-1"));
+    assert_eq!(scene.run(), [ADOPT, "bind claim a to p-10-0-0-1"]);
+}
+
+#[test]
+fn d10_an_address_whose_publication_has_to_wait_for_half_a_grace_is_marked_anew() {
+    for (seconds, follows) in [(14, &["bind claim a to p-10-0-0-1"][..]), (15, &[ADOPT])] {
+        let mut scene = marked();
+        assert_eq!(scene.due(), ["bind claim a to p-10-0-0-1"]);
+        scene.reply(Outcome::NotNow(Some(Duration::from_secs(seconds))));
+        scene.pass(Duration::from_secs(seconds));
+        assert_eq!(scene.due()[1..], *follows, "after the pool's status");
+    }
+}
+
+#[test]
+fn d10_an_address_that_was_made_here_is_marked_too_where_its_publication_has_to_wait_that_long() {
+    let mut scene = Scene::with(pool("10.0.0.1-10.0.0.9"));
+    scene.add(claim("a"));
+    scene.due();
+    scene.done();
+    assert_eq!(scene.due(), ["bind claim a to p-10-0-0-1"]);
+    scene.reply(Outcome::NotNow(Some(Duration::from_secs(15))));
+    scene.pass(Duration::from_secs(15));
+    assert_eq!(scene.run()[1..], [ADOPT, "bind claim a to p-10-0-0-1"], "after the pool's status");
+}
+
+#[test]
+fn d10_a_mark_that_another_has_made_is_not_enough_to_publish_an_address() {
+    let mut scene = Scene::with(pool("10.0.0.1-10.0.0.1"));
+    scene.run();
+    let uid = scene.add_unseen(claim("a"));
+    let mark = Some("1".into());
+    scene.add(Address { mark, ..made("p-10-0-0-1", "10.0.0.1", "a", &uid.to_string()) });
+    let seen = scene.server.objects[&claim_id("a")].clone();
+    scene.ledger.observe(seen);
+    assert_eq!(scene.run(), [ADOPT, "bind claim a to p-10-0-0-1"]);
 }
 
 #[test]

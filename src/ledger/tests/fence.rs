@@ -62,7 +62,7 @@ fn d1_an_object_of_another_provider_is_not_in_the_way_of_the_other_family() {
         claim: "".into(),
         owner: None,
         annotated: None,
-        adopted: false,
+        mark: None,
         ip: None,
         ..twin_object("p-10-0-0-1", "10.0.0.1", "")
     };

@@ -103,7 +103,7 @@ fn by_hand(name: &str, ip: &str, claim: &str) -> Address {
         claim: claim.into(),
         owner: None,
         annotated: None,
-        adopted: false,
+        mark: None,
         has: Parts::default(),
     }
 }

@@ -111,6 +111,22 @@ fn a_claim_that_a_list_lacked_is_served_once_its_watch_shows_it_again() {
 }
 
 #[test]
+fn a_claim_whose_label_is_put_back_while_an_older_write_is_under_way_is_served() {
+    let mut scene = Scene::of_a_shard(pool("10.0.0.1-10.0.0.2"));
+    let uid = scene.add(bare_claim("a"));
+    assert_eq!(scene.due(), ["protect claim a"]);
+    scene.add(claim("b"));
+    assert_eq!(scene.due(), ["take 10.0.0.2 for claim b"]);
+    scene.ledger.deleted(&claim_id("a"), &uid);
+    // What the reply shows of it says nothing of its label.
+    scene.succeed();
+    assert_eq!(scene.due(), NOTHING);
+    scene
+        .change_claim("a", |claim| claim.labels = Arc::new([("shard".to_owned(), "ours".to_owned())].into()));
+    assert_eq!(scene.due(), ["take 10.0.0.1 for claim a"]);
+}
+
+#[test]
 fn d10_a_read_that_is_not_answered_releases_nothing() {
     let mut scene = orphaned();
     scene.run_for(ALMOST);

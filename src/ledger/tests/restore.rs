@@ -249,7 +249,7 @@ fn l6_what_a_later_claim_has_inherited_is_not_released_for_one_that_was_torn_awa
     scene.server.objects.remove(&claim_id("a"));
     let shown = Shown { address: Some("p-10-0-0-1".into()), ..Shown::default() };
     scene.add_unseen(Claim { shown, ..claim("a") });
-    scene.change_address("p-10-0-0-1", |address| address.adopted = true);
+    scene.change_address("p-10-0-0-1", |address| address.mark = Some("1".into()));
     assert_eq!(scene.due(), ["read claim a"]);
     scene.done();
     scene.run_for(GRACE * 10);

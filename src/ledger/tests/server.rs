@@ -71,11 +71,7 @@ impl Server {
                 let names = self.objects.keys().filter(|id| id.kind == *kind).map(|id| id.name.clone());
                 Outcome::Names { names: names.collect(), complete: true }
             }
-            Act::Delete { address, version, .. }
-                if self.objects.get(address).is_some_and(|seen| seen.meta().version != *version) =>
-            {
-                Outcome::GuardFailed("the version is another".into())
-            }
+            Act::Delete { address, version, .. } if self.is_past(address, *version) => past(),
             Act::Delete { address, uid, .. } => {
                 self.guarded(address, uid, |seen| meta_mut(seen).deleting = true)
             }
@@ -86,8 +82,8 @@ impl Server {
             }),
             Act::Protect { append } => self.guarded(subject, uid, |seen| hold(meta_mut(seen), *append)),
             Act::Publish { version, status } => {
-                if self.objects.get(subject).is_some_and(|seen| seen.meta().version != *version) {
-                    return Outcome::GuardFailed("the version is another".into());
+                if self.is_past(subject, *version) {
+                    return past();
                 }
                 self.guarded(subject, uid, |seen| {
                     let Seen::Claim(claim) = seen else { panic!("only claims publish") };
@@ -98,6 +94,7 @@ impl Server {
                     }
                 })
             }
+            Act::Adopt(adoption) if self.is_past(&adoption.address, adoption.version) => past(),
             Act::Adopt(adoption) => self.guarded(&adoption.address, &adoption.uid, |seen| {
                 let Seen::Address(address) = seen else { panic!("only addresses are adopted") };
                 adopt(address, adoption);
@@ -113,6 +110,10 @@ impl Server {
         }
     }
 
+    fn is_past(&self, id: &Id, version: u64) -> bool {
+        self.objects.get(id).is_some_and(|seen| seen.meta().version != version)
+    }
+
     fn guarded(&mut self, id: &Id, uid: &Uid, change: impl FnOnce(&mut Seen)) -> Outcome {
         match self.objects.get(id) {
             None => Outcome::Gone,
@@ -120,6 +121,10 @@ impl Server {
             Some(_) => Outcome::Seen(self.change(id, change)),
         }
     }
+}
+
+fn past() -> Outcome {
+    Outcome::GuardFailed("the version is another".into())
 }
 
 /// An address object as it is made.
@@ -133,7 +138,7 @@ pub fn address(new: &NewAddress) -> Address {
         claim: new.claim.name.clone(),
         owner: Some(ClaimOwner { at: 1, uid: uid.clone() }),
         annotated: Some(uid),
-        adopted: false,
+        mark: None,
         has: Parts { annotations: true, owners: true, labels: false },
     }
 }
@@ -148,7 +153,7 @@ fn adopt(address: &mut Address, adoption: &Adoption) {
         hold(&mut address.meta, append);
     }
     if adoption.annotations.is_some() {
-        address.adopted = true;
+        address.mark = Some(adoption.version.to_string().into());
         address.annotated = Some(adoption.claim_uid.clone());
     }
     if let Some(place) = adoption.owner {

@@ -142,7 +142,7 @@ impl Author {
             claim: claim.into(),
             owner: None,
             annotated: None,
-            adopted: false,
+            mark: None,
             has: Parts::default(),
         }))
     }
@@ -187,8 +187,7 @@ impl Author {
             15..17 => {
                 let (subject, address) = (self.object(Some(is_claim)), self.object(Some(is_address)));
                 let uid = self.uid(server, &address);
-                let current = server.address(&address.0).map_or(1, |address| address.meta.version);
-                let version = if self.chance(0.8) { current } else { self.rng.random_range(0..=current) };
+                let version = self.version_of(server, &address.0);
                 (subject, Act::Delete { address: address.0, uid, version })
             }
             17..20 => {
@@ -238,6 +237,7 @@ impl Author {
         let claim_uid = server.claim(&claim).map_or_else(no_uid, |claim| claim.meta.uid.clone());
         let adoption = Adoption {
             uid: self.uid(server, &address),
+            version: self.version_of(server, &address.0),
             address: address.0,
             claim: claim.clone(),
             claim_uid: claim_uid.clone(),
@@ -248,10 +248,15 @@ impl Author {
         ((claim, claim_uid), Act::Adopt(Box::new(adoption)))
     }
 
+    /// The version of an object, or sometimes one that it had.
+    fn version_of(&mut self, server: &Server, id: &Id) -> u64 {
+        let current = server.objects.get(id).map_or(1, |object| object.seen.meta().version);
+        if self.chance(0.8) { current } else { self.rng.random_range(0..=current) }
+    }
+
     fn publish(&mut self, server: &Server) -> ((Id, Uid), Act) {
         let claim = self.object(Some(|kind| matches!(kind, Kind::Claim(_))));
-        let current = server.claim(&claim.0).map_or(1, |claim| claim.meta.version);
-        let version = if self.chance(0.8) { current } else { self.rng.random_range(0..=current) };
+        let version = self.version_of(server, &claim.0);
         let is = self.chance(0.5);
         let ready = Ready {
             is,

@@ -63,6 +63,11 @@ impl Real {
         self.uids.get(of_model).unwrap_or(of_model).clone()
     }
 
+    /// The server's version of an object that the model has in this one.
+    fn version(&self, uid: &Uid, version: u64) -> u64 {
+        self.versions.get(&(uid.clone(), version)).copied().unwrap_or(1)
+    }
+
     /// The same write, in the server's words.
     fn translate(&self, write: &Write) -> Write {
         let mut write = write.clone();
@@ -72,16 +77,13 @@ impl Real {
                 new.pool_uid = self.uid(&new.pool_uid);
             }
             Act::Adopt(adoption) => {
+                adoption.version = self.version(&adoption.uid, adoption.version);
                 adoption.uid = self.uid(&adoption.uid);
                 adoption.claim_uid = self.uid(&adoption.claim_uid);
             }
-            Act::Publish { version, .. } => {
-                let known = self.versions.get(&(write.uid.clone(), *version));
-                *version = known.copied().unwrap_or(1);
-            }
+            Act::Publish { version, .. } => *version = self.version(&write.uid, *version),
             Act::Delete { uid, version, .. } => {
-                let known = self.versions.get(&(uid.clone(), *version));
-                *version = known.copied().unwrap_or(1);
+                *version = self.version(uid, *version);
                 *uid = self.uid(uid);
             }
             Act::Strip { uid, .. } => *uid = self.uid(uid),
@@ -148,6 +150,7 @@ pub fn plain(mut seen: Seen, name: impl Fn(&Uid) -> Uid) -> Seen {
                 owner.uid = name(&owner.uid);
             }
             address.annotated = address.annotated.as_ref().map(&name);
+            address.mark = address.mark.as_ref().map(|_| "a version".into());
         }
         Seen::Pool(_) | Seen::Cluster(_) => {}
     }
