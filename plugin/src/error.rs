@@ -27,12 +27,13 @@ pub struct Error {
     what: String,
     cause: Option<Box<dyn StdError + Send + Sync>>,
     hints: Vec<String>,
+    may_pass: bool,
 }
 
 impl Error {
     /// A failure of this kind.
     pub fn new(kind: Kind, what: impl Into<String>) -> Self {
-        Self { kind, what: what.into(), cause: None, hints: Vec::new() }
+        Self { kind, what: what.into(), cause: None, hints: Vec::new(), may_pass: false }
     }
 
     /// The same failure, with its cause.
@@ -55,9 +56,19 @@ impl Error {
         }
     }
 
+    /// The same failure, which may pass by itself.
+    pub fn passing(self) -> Self {
+        Self { may_pass: true, ..self }
+    }
+
     /// The same failure, of another kind.
     pub fn of_kind(self, kind: Kind) -> Self {
         Self { kind, ..self }
+    }
+
+    /// The same may work if it is tried again a little later.
+    pub fn may_pass(&self) -> bool {
+        self.may_pass
     }
 
     /// 1 failed or found, 2 usage or could not look, 124 timed out, 130 interrupted.
@@ -97,6 +108,33 @@ impl Error {
     }
 }
 
+/// Whether a failure may pass by itself: the API server cannot be reached, is not ready, or has too much to do.
+pub fn may_pass(error: &kube::Error) -> bool {
+    match error {
+        kube::Error::Api(status) => status.code >= 500 || status.code == 429,
+        kube::Error::Service(_) | kube::Error::HyperError(_) | kube::Error::ReadEvents(_) => {
+            !is_about_credentials(error)
+        }
+        _ => false,
+    }
+}
+
+/// Whether it failed because of a certificate, or because there is no token to be had.
+fn is_about_credentials(error: &(dyn StdError + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if error.is::<rustls::Error>() || error.is::<kube::client::AuthError>() {
+            return true;
+        }
+        // What an `io::Error` wraps is not its source, but has the same one.
+        next = match error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
+            Some(wrapped) => Some(wrapped),
+            None => error.source(),
+        };
+    }
+    false
+}
+
 /// What the API server is asked: `verb` and `resource` as RBAC names them, and where.
 #[derive(Clone, Debug)]
 pub struct Asked {
@@ -124,7 +162,7 @@ impl Asked {
 
     /// What a failed request means.
     pub fn failed(&self, error: kube::Error) -> Error {
-        let failed = self.cannot();
+        let failed = Error { may_pass: may_pass(&error), ..self.cannot() };
         match error {
             kube::Error::Api(status) if status.code == 403 => {
                 failed.caused_by(status.message.clone()).hint(self.permission())
@@ -146,6 +184,19 @@ mod tests {
         let error =
             Error::new(Kind::Failed, "cannot list ippools: no route").caused_by("no route").hint("look");
         assert_eq!(error.report(), "error: cannot list ippools: no route\nhint: look\n");
+    }
+
+    #[test]
+    fn what_is_about_credentials_does_not_pass_by_itself() {
+        let refused = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
+        assert!(may_pass(&kube::Error::Service(refused.into())));
+        let certificate = rustls::Error::InvalidCertificate(rustls::CertificateError::Expired);
+        let wrapped = std::io::Error::other(certificate.clone());
+        for error in [certificate.into(), std::io::Error::other(wrapped).into()] {
+            assert!(!may_pass(&kube::Error::Service(error)));
+        }
+        let no_token = kube::client::AuthError::AuthExec("no".into());
+        assert!(!may_pass(&kube::Error::Service(no_token.into())));
     }
 
     #[test]

@@ -1,25 +1,30 @@
 //! `-w`: what changes, as it changes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use futures::StreamExt;
 use futures::stream::{BoxStream, SelectAll};
-use futures::{StreamExt, TryStreamExt};
 use ipam::api::{Family, Kind};
 use kube::Api;
 use kube::api::DynamicObject;
-use kube::runtime::{WatchStreamExt, watcher};
+use kube::runtime::watcher;
 
 use crate::cluster::Cluster;
 use crate::error::{Error, Kind as Failure};
+use crate::lasting::{self, Said};
 use crate::output::{Cell, Output, Table, out};
+use crate::ui::Ui;
 use crate::world::Scope;
 
 /// Rows are looked at again at most this often.
 const PAUSE: Duration = Duration::from_secs(1);
 
+/// What wakes: a change, or trouble with a watch.
+type Wake = Result<Option<String>, watcher::Error>;
+
 /// Wakes whenever an object of these kinds changes. A watch wakes and does not inform: what is shown is read anew.
-struct Changes(SelectAll<BoxStream<'static, Result<(), watcher::Error>>>);
+struct Changes(SelectAll<BoxStream<'static, Wake>>);
 
 impl Changes {
     /// Watches pools, claims and addresses of both families.
@@ -38,27 +43,22 @@ impl Changes {
                 Some(namespace) => Api::namespaced_with(client, namespace, &resource),
                 None => Api::all_with(client, &resource),
             };
-            let events = watcher(api, watcher::Config::default()).default_backoff();
-            // The end of a list wakes too: what changed between a look and the beginning of a watch is in neither.
-            let changes = events.try_filter_map(async |event| {
-                let is_news = matches!(
-                    event,
-                    watcher::Event::Apply(_) | watcher::Event::Delete(_) | watcher::Event::InitDone
-                );
-                Ok(is_news.then_some(()))
-            });
-            streams.push(changes.boxed());
+            let events = lasting::events(api, watcher::Config::default());
+            streams.push(events.filter_map(async |said| wake(said)).boxed());
         }
         Ok(Self(streams))
     }
 
     /// Waits for a change, and a little for those that come with it.
-    async fn next(&mut self) -> Result<(), Error> {
+    async fn next(&mut self, troubles: &mut Troubles<'_>) -> Result<(), Error> {
         let lost = |error: watcher::Error| {
             Error::new(Failure::Failed, "cannot watch for changes").caused_by(error.to_string())
         };
-        if let Some(change) = self.0.next().await {
-            change.map_err(lost)?;
+        while let Some(wake) = self.0.next().await {
+            match wake.map_err(lost)? {
+                None => break,
+                Some(why) => troubles.say(&why),
+            }
         }
         let more = async { while self.0.next().await.is_some() {} };
         drop(tokio::time::timeout(PAUSE, more).await);
@@ -66,8 +66,35 @@ impl Changes {
     }
 }
 
+fn wake(said: Result<Said, watcher::Error>) -> Option<Wake> {
+    match said {
+        // The end of a list wakes too: what changed between a look and the beginning of a watch is in neither.
+        Ok(Said::Event(event)) => {
+            let is_old = matches!(*event, watcher::Event::Init | watcher::Event::InitApply(_));
+            (!is_old).then_some(Ok(None))
+        }
+        Ok(Said::Trouble(why)) => Some(Ok(Some(why))),
+        Err(error) => Some(Err(error)),
+    }
+}
+
+/// Says why nothing new can be seen at the moment, once for each reason.
+struct Troubles<'a> {
+    ui: &'a Ui,
+    said: BTreeSet<String>,
+}
+
+impl Troubles<'_> {
+    fn say(&mut self, why: &str) {
+        if self.said.insert(why.to_owned()) {
+            self.ui.say(&format!("nothing new can be seen at the moment: {why}"));
+        }
+    }
+}
+
 /// Shows rows, and goes on to show those that change; each goes by its key.
 pub async fn follow(
+    ui: &Ui,
     cluster: &Cluster,
     scope: &Scope,
     output: &Output,
@@ -75,14 +102,25 @@ pub async fn follow(
     look: impl AsyncFn() -> Result<Vec<(String, Vec<Cell>)>, Error>,
 ) -> Result<(), Error> {
     let mut changes = Changes::of(cluster, scope).await?;
-    let (mut shown, mut first) = (Shown::default(), true);
+    let (mut shown, mut headed, mut looked) = (Shown::default(), false, false);
+    let mut troubles = Troubles { ui, said: BTreeSet::new() };
     loop {
-        let news = shown.news(empty(), look().await?);
+        let rows = match look().await {
+            Err(error) if error.may_pass() && looked => {
+                troubles.say(&error.line());
+                tokio::time::sleep(PAUSE).await;
+                continue;
+            }
+            rows => rows?,
+        };
+        looked = true;
+        troubles.said.clear();
+        let news = shown.news(empty(), rows);
         if !news.is_empty() {
-            out(format_args!("{}", news.render(first && output.headers(), output.is_wide())));
-            first = false;
+            out(format_args!("{}", news.render(!headed && output.headers(), output.is_wide())));
+            headed = true;
         }
-        changes.next().await?;
+        changes.next(&mut troubles).await?;
     }
 }
 

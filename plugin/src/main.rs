@@ -9,6 +9,7 @@ mod edit;
 mod error;
 mod follow;
 mod interrupt;
+mod lasting;
 mod manifests;
 mod map;
 mod output;

@@ -1,17 +1,19 @@
 //! Waiting for what the controller does.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use futures::TryStreamExt;
 use ipam::api::Kind as ObjectKind;
 use kube::api::DynamicObject;
-use kube::runtime::{WatchStreamExt, watcher};
+use kube::runtime::watcher;
 use kube::{Api, ResourceExt};
 
 use crate::cluster::{Cluster, not_installed};
 use crate::error::{Error, Kind};
+use crate::lasting::{self, Said};
 use crate::ui::{Progress, Ui};
 use crate::world::Raw;
 
@@ -91,7 +93,14 @@ impl Waiting {
             return Ok(());
         }
         let progress = ui.progress(pending.len());
-        let waiting = watched(cluster, awaited, &mut pending, |pending, name, object| {
+        let trouble = RefCell::new(Trouble::default());
+        let troubled = |why: Option<String>| {
+            if let Some(why) = why.as_ref().filter(|why| trouble.borrow().why.as_ref() != Some(*why)) {
+                say(ui, &progress, &format!("the API server cannot be asked at the moment: {why}"));
+            }
+            trouble.replace(Trouble { why, since: Some(Instant::now()) });
+        };
+        let waiting = watched(cluster, awaited, &mut pending, troubled, |pending, name, object| {
             let Some(said) = pending.get_mut(name) else { return };
             match look(name, object) {
                 Look::Done(found) => {
@@ -110,7 +119,7 @@ impl Waiting {
         }
         match tokio::time::timeout(self.timeout, waiting).await {
             Ok(result) => result,
-            Err(_) => Err(self.timed_out(awaited, &pending)),
+            Err(_) => Err(self.timed_out(awaited, &pending, &trouble.into_inner())),
         }
     }
 
@@ -157,7 +166,12 @@ impl Waiting {
         Ok(())
     }
 
-    fn timed_out(&self, awaited: &Awaited<'_>, pending: &BTreeMap<String, Option<String>>) -> Error {
+    fn timed_out(
+        &self,
+        awaited: &Awaited<'_>,
+        pending: &BTreeMap<String, Option<String>>,
+        trouble: &Trouble,
+    ) -> Error {
         const SHOWN: usize = 5;
         let silent = || "the controller has said nothing about it".to_owned();
         let reason = |why: &Option<String>| why.clone().unwrap_or_else(silent);
@@ -171,11 +185,33 @@ impl Waiting {
         let first = pending.keys().next().map(|name| (awaited.what)(name)).unwrap_or_default();
         let what =
             if pending.len() > 1 { format!("{first}, and {} others", pending.len() - 1) } else { first };
+        let late = Error::new(Kind::TimedOut, format!("not within {:?}: {what}", self.timeout));
+        if let Some(why) = trouble.at_last() {
+            return late
+                .caused_by(format!("the API server cannot be asked: {why}"))
+                .hint("`kubectl version` shows whether it answers; what was written stays");
+        }
         let silent = pending.values().all(Option::is_none);
-        Error::new(Kind::TimedOut, format!("not within {:?}: {what}", self.timeout))
-            .caused_by(lines.join("\n           "))
+        late.caused_by(lines.join("\n           "))
             .maybe_hint(silent.then_some("`kubectl ipam version` shows whether a controller runs"))
             .hint("--timeout 0 waits for ever; what was written stays")
+    }
+}
+
+/// Why the API server could not be asked, and when that was found.
+#[derive(Default)]
+struct Trouble {
+    why: Option<String>,
+    since: Option<Instant>,
+}
+
+impl Trouble {
+    /// Where that is so still: a watch that works again says nothing until something changes, and one that does not fails
+    /// again within a few seconds.
+    fn at_last(&self) -> Option<&str> {
+        const SECONDS: Duration = Duration::from_secs(8);
+        let why = self.why.as_deref()?;
+        self.since.is_some_and(|since| since.elapsed() < SECONDS).then_some(why)
     }
 }
 
@@ -184,6 +220,7 @@ async fn watched(
     cluster: &Cluster,
     awaited: &Awaited<'_>,
     pending: &mut BTreeMap<String, Option<String>>,
+    troubled: impl Fn(Option<String>),
     mut see: impl FnMut(&mut BTreeMap<String, Option<String>>, &str, Option<&Raw>),
 ) -> Result<(), Error> {
     let resource = cluster.resource(awaited.kind).await?.ok_or_else(|| not_installed(awaited.kind))?;
@@ -193,29 +230,40 @@ async fn watched(
         [name] => watcher::Config::default().fields(&format!("metadata.name={name}")),
         _ => watcher::Config::default(),
     };
-    let mut views = std::pin::pin!(watcher(api, config).default_backoff());
+    let mut views = std::pin::pin!(lasting::events(api, config));
     let mut present = std::collections::BTreeSet::new();
     while !pending.is_empty() {
         let failed = |error: watcher::Error| {
             let name = awaited.names.first().map(|name| (awaited.what)(name)).unwrap_or_default();
             Error::new(Kind::Failed, format!("cannot see whether {name}")).caused_by(error.to_string())
         };
-        match views.try_next().await.map_err(failed)? {
-            Some(watcher::Event::Apply(object) | watcher::Event::InitApply(object)) => {
+        let Some(said) = views.try_next().await.map_err(failed)? else { continue };
+        let event = match said {
+            Said::Event(event) => *event,
+            Said::Trouble(why) => {
+                troubled(Some(why));
+                continue;
+            }
+        };
+        // A list that is about to be asked for is no answer.
+        if !matches!(event, watcher::Event::Init) {
+            troubled(None);
+        }
+        match event {
+            watcher::Event::Apply(object) | watcher::Event::InitApply(object) => {
                 let name = object.name_any();
                 present.insert(name.clone());
                 see(pending, &name, read(&object).as_ref());
             }
-            Some(watcher::Event::Delete(object)) => see(pending, &object.name_any(), None),
-            Some(watcher::Event::Init) => present.clear(),
-            Some(watcher::Event::InitDone) => {
+            watcher::Event::Delete(object) => see(pending, &object.name_any(), None),
+            watcher::Event::Init => present.clear(),
+            watcher::Event::InitDone => {
                 let absent: Vec<String> =
                     pending.keys().filter(|name| !present.contains(*name)).cloned().collect();
                 for name in &absent {
                     see(pending, name, None);
                 }
             }
-            None => {}
         }
     }
     Ok(())
@@ -230,12 +278,16 @@ fn tell(ui: &Ui, progress: &Progress, said: &mut Option<String>, what: &str, why
     if let Some(why) = why
         && said.as_ref() != Some(&why)
     {
-        if progress.is_drawn() {
-            progress.waits_for(&format!("waiting until {what}: {why}"));
-        } else {
-            ui.say(&format!("waiting until {what}: {why}"));
-        }
+        say(ui, progress, &format!("waiting until {what}: {why}"));
         *said = Some(why);
+    }
+}
+
+fn say(ui: &Ui, progress: &Progress, what: &str) {
+    if progress.is_drawn() {
+        progress.waits_for(what);
+    } else {
+        ui.say(what);
     }
 }
 

@@ -79,6 +79,9 @@ impl Addresses {
         let (scope, everything) = (self.reading.scope(cluster), self.reading.everything(cluster));
         let mut world = World::read(cluster, &everything).await;
         world.require(&[Kind::Address(Family::Metal3)])?;
+        if self.watch {
+            world.require_what_may_pass()?;
+        }
         if scope.selector.is_some() {
             world.addresses.clear();
             for family in Family::ALL {
@@ -112,7 +115,7 @@ impl Addresses {
             };
             Ok(self.found(&world).iter().map(cells).collect())
         };
-        follow(cluster, &self.reading.everything(cluster), &self.output, || self.table(), look).await
+        follow(ui, cluster, &self.reading.everything(cluster), &self.output, || self.table(), look).await
     }
 
     fn table(&self) -> Table {

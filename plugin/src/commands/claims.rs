@@ -78,6 +78,9 @@ impl Claims {
         let (scope, everything) = (self.reading.scope(cluster), self.reading.everything(cluster));
         let mut world = World::read(cluster, &everything).await;
         world.require(&[Kind::Claim(Family::Metal3)])?;
+        if self.watch {
+            world.require_what_may_pass()?;
+        }
         if scope.selector.is_some() {
             world.claims.clear();
             for family in Family::ALL {
@@ -113,7 +116,7 @@ impl Claims {
             };
             Ok(self.found(&world, &joined).iter().map(cells).collect())
         };
-        follow(cluster, &self.reading.everything(cluster), &self.output, || self.table(), look).await
+        follow(ui, cluster, &self.reading.everything(cluster), &self.output, || self.table(), look).await
     }
 
     fn table(&self) -> Table {

@@ -79,6 +79,9 @@ impl Status {
         let listed =
             cluster.holdings(&all, add_address, |claim| tallies.borrow_mut().add_claim(&claim)).await;
         for error in listed.into_iter().filter_map(|(_, listed)| listed.err()) {
+            if self.watch && error.may_pass() {
+                return Err(error);
+            }
             ui.say(&format!("warning: {}; it is not counted", error.line()));
         }
         Ok(Seen { pools, tallies: tallies.into_inner() })
@@ -113,7 +116,7 @@ impl Status {
             let row = |usage: Usage| (format!("{}/{}", usage.namespace, usage.pool), self.row(&usage));
             Ok(usage.into_iter().map(row).collect())
         };
-        follow(cluster, scope, &self.output, || self.table(), look).await
+        follow(ui, cluster, scope, &self.output, || self.table(), look).await
     }
 
     fn table(&self) -> Table {

@@ -78,6 +78,15 @@ impl World {
         kinds.iter().find_map(|kind| self.unseen.remove(kind)).map_or(Ok(()), Err)
     }
 
+    /// Fails where a kind could not be seen that may be seen a little later.
+    pub fn require_what_may_pass(&mut self) -> Result<(), Error> {
+        let passes = |(kind, error): (&Kind, &Error)| error.may_pass().then_some(*kind);
+        match self.unseen.iter().find_map(passes) {
+            Some(kind) => self.require(&[kind]),
+            None => Ok(()),
+        }
+    }
+
     /// What could not be seen, a line each.
     pub fn blind_spots(&self) -> Vec<String> {
         self.unseen.values().map(|error| format!("warning: {}; it is left out", error.line())).collect()

@@ -129,6 +129,7 @@ impl Cluster {
         tokio::time::timeout(timeout, answer).await.map_err(|_| {
             asked
                 .cannot()
+                .passing()
                 .caused_by(format!("no answer within {timeout:?}"))
                 .hint("--request-timeout says how long a request may take")
         })
@@ -323,7 +324,11 @@ fn request(path: &str) -> Result<http::Request<Vec<u8>>, Error> {
 }
 
 fn incomplete(asked: &Asked) -> Error {
-    asked.cannot().caused_by("the API server ended its answer before that was complete").hint("try again")
+    asked
+        .cannot()
+        .passing()
+        .caused_by("the API server ended its answer before that was complete")
+        .hint("try again")
 }
 
 /// A text as it stands in a query.

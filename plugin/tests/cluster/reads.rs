@@ -1,5 +1,11 @@
 //! The verbs that show something; no controller is needed for any of them.
 
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{self, Receiver};
+use std::time::Duration;
+
 use futures::{StreamExt, TryStreamExt};
 use kube::Api;
 use kube::api::PostParams;
@@ -263,27 +269,86 @@ async fn pools_of_another_provider_are_shown_beside_ours() {
     assert_eq!(scene.done(&["status", "-o", "name"]), "ippool.ipam.metal3.io/p\n");
 }
 
+/// `kubectl ipam status -w`, and what it shows.
+struct Watching {
+    process: Child,
+    lines: Receiver<String>,
+}
+
+impl Watching {
+    fn start(scene: &Scene, kubeconfig: PathBuf) -> Self {
+        let mut process = Command::new(crate::scene::binary("kubectl-ipam"))
+            .args(["status", "-w", "-n", &scene.namespace])
+            .env("KUBECONFIG", kubeconfig)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (said, lines) = mpsc::channel();
+        let stdout = BufReader::new(process.stdout.take().unwrap());
+        std::thread::spawn(move || stdout.lines().map_while(Result::ok).try_for_each(|line| said.send(line)));
+        let watching = Self { process, lines };
+        assert!(watching.line().starts_with("POOL"));
+        watching
+    }
+
+    fn line(&self) -> String {
+        self.lines.recv_timeout(Duration::from_mins(1)).unwrap()
+    }
+
+    /// The first columns of the next row.
+    fn row(&self) -> Vec<String> {
+        words(&self.line())[..5].iter().map(|&word| word.to_owned()).collect()
+    }
+
+    /// Ends it: what it has said on stderr.
+    fn end(mut self) -> String {
+        self.process.kill().unwrap();
+        let output = self.process.wait_with_output().unwrap();
+        String::from_utf8(output.stderr).unwrap()
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_watch_shows_what_changes() {
-    use std::io::{BufRead, BufReader};
-    use std::process::{Command, Stdio};
-
     let scene = Scene::new("watch").await;
     scene.create(&[objects::pool("p", "10.0.0.1", "10.0.0.9")]);
-    let mut watch = Command::new(crate::scene::binary("kubectl-ipam"))
-        .args(["status", "-w", "-n", &scene.namespace])
-        .env("KUBECONFIG", scene.plane.kubeconfig())
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(watch.stdout.take().unwrap()).lines().map(Result::unwrap);
-    assert!(lines.next().unwrap().starts_with("POOL"));
-    assert_eq!(words(&lines.next().unwrap())[..5], ["p", "9", "0", "0", "0"]);
+    let watching = Watching::start(&scene, scene.plane.kubeconfig());
+    assert_eq!(watching.row(), ["p", "9", "0", "0", "0"]);
     scene.create(&[objects::claim("c", "p", None)]);
-    assert_eq!(words(&lines.next().unwrap())[..5], ["p", "9", "0", "0", "1"]);
-    watch.kill().unwrap();
-    watch.wait().unwrap();
+    assert_eq!(watching.row(), ["p", "9", "0", "0", "1"]);
+    assert_eq!(watching.end(), "");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watch_goes_on_after_the_api_server_could_not_be_asked() {
+    const KINDS: [&str; 5] = [
+        "ippools",
+        "ipclaims",
+        "ipaddressclaims",
+        "ipaddresses.ipam.metal3.io",
+        "ipaddresses.ipam.cluster.x-k8s.io",
+    ];
+    let scene = Scene::new("watch-away").await;
+    scene.create(&[objects::pool("p", "10.0.0.1", "10.0.0.9")]);
+    let proxy = Proxy::start(&scene.plane).await.unwrap();
+    let watching = Watching::start(&scene, proxy.kubeconfig(scene.plane.admin_token()).unwrap());
+    assert_eq!(watching.row(), ["p", "9", "0", "0", "0"]);
+    for kind in KINDS {
+        proxy.seen(&Match::verb(Verb::Watch).resource(kind), 1).await.unwrap();
+    }
+    let away = [Verb::List, Verb::Watch].map(|verb| {
+        proxy.add(Rule::new(Match::verb(verb), Action::AnswerBefore(Reply::unavailable())).times(8))
+    });
+    for kind in KINDS {
+        proxy.cut_watches(kind);
+    }
+    scene.create(&[objects::claim("c", "p", None)]);
+    assert_eq!(watching.row(), ["p", "9", "0", "0", "1"]);
+    assert!(away[1].count() > 0);
+    let said = watching.end();
+    assert!(said.starts_with("nothing new can be seen at the moment: "), "{said}");
 }
 
 /// The fields of an answer, or of its first element.

@@ -1,6 +1,7 @@
 //! The verbs that write.
 
 use serde_json::Value;
+use testbed::proxy::{Action, Match, Proxy, Reply, Rule, Verb};
 
 use crate::scene::{Scene, objects, words};
 
@@ -210,4 +211,36 @@ async fn without_a_controller_a_wait_ends_and_a_plan_is_shown() {
         "--show-managed-fields",
     ]);
     assert_eq!(manager, "kubectl-ipam");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_is_not_put_off_while_the_api_server_cannot_be_asked_but_by_a_refusal() {
+    let scene = Scene::new("away").await.with_controller();
+    scene.create(&[objects::pool("p", "10.0.0.1", "10.0.0.9")]);
+    let proxy = Proxy::start(&scene.plane).await.unwrap();
+    let kubeconfig = proxy.kubeconfig(scene.plane.admin_token()).unwrap();
+    let claim = |name, timeout| {
+        let file = kubeconfig.to_str().unwrap();
+        scene.ipam(&["claim", name, "--pool", "p", "--timeout", timeout, "--kubeconfig", file])
+    };
+    let lists = Match::verb(Verb::List).resource("ipclaims.ipam.metal3.io").query("fieldSelector");
+    let answer = |reply| Rule::new(lists.clone(), Action::AnswerBefore(reply));
+
+    let away = proxy.add(answer(Reply::unavailable()).times(3));
+    let said = claim("a", "60s");
+    assert_eq!((said.code, away.count()), (0, 3), "{}", said.stderr);
+    let told = said.stderr.matches("the API server cannot be asked at the moment: ").count();
+    assert_eq!(told, 1, "{}", said.stderr);
+
+    let away = proxy.add(answer(Reply::unavailable()));
+    let said = claim("b", "2s");
+    assert_eq!(said.code, 124);
+    let told = "error: not within 2s: claim b of pool p has its address\n  because: the API server cannot be asked: ";
+    assert!(said.stderr.contains(told), "{}", said.stderr);
+    away.release();
+
+    proxy.add(answer(Reply::new(403, "Forbidden", "you may not")));
+    let said = claim("c", "60s");
+    assert_eq!(said.code, 1);
+    assert!(said.stderr.contains("you may not"), "{}", said.stderr);
 }
