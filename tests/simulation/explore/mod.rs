@@ -31,6 +31,7 @@ const ALONE: World = World {
     fresh: &[(Metal3, "a"), (Capi, "b")],
     people: &[],
     faults: NONE,
+    switches: None,
     served: 2,
 };
 
@@ -122,8 +123,23 @@ fn two_controllers_give_a_claim_one_address() {
 #[test]
 fn a_controller_that_does_not_fence_is_found_out() {
     let world = World { controllers: &[false, false], ..ALONE };
-    let Err(broken) = explore(world, Order::Breadth, usize::MAX) else { panic!("nothing was found") };
-    assert!(broken.why.contains("both publish 10.0.0.1"), "{broken}");
+    for switches in [None, Some(0)] {
+        let world = World { switches, ..world };
+        let Err(broken) = explore(world, Order::Breadth, usize::MAX) else { panic!("nothing was found") };
+        assert!(broken.why.contains("both publish 10.0.0.1"), "{broken}");
+    }
+}
+
+/// All at once: two controllers, a claim of each kind, two addresses, and every fault once.
+const EVERYTHING: World = World { controllers: TWO, faults: ALL, ..ALONE };
+
+/// The same with a single claim.
+const EVERYTHING_FOR_ONE: World = World { controllers: TWO, faults: ALL, ..ONE_CLAIM };
+
+#[test]
+fn two_controllers_in_turn_give_a_claim_one_address_whatever_goes_wrong_once() {
+    let world = World { switches: Some(0), ..EVERYTHING_FOR_ONE };
+    holds("two controllers in turn, one claim, every fault", world);
 }
 
 /// Only with `WORLDS=large`, as in `make explore`, and up to `STATES=n`: these worlds have millions.
@@ -156,4 +172,18 @@ fn large_two_controllers_publish_one_address_once() {
 #[test]
 fn large_two_controllers_publish_two_addresses_once_each() {
     large("two controllers, both kinds", World { controllers: TWO, ..ALONE });
+}
+
+#[test]
+fn large_two_controllers_give_a_claim_one_address_whatever_goes_wrong_once() {
+    let world = World { switches: Some(1), ..EVERYTHING_FOR_ONE };
+    large("two controllers, one claim, every fault, one switch", world);
+    large("two controllers, one claim, every fault", EVERYTHING_FOR_ONE);
+}
+
+#[test]
+fn large_two_controllers_serve_a_claim_of_each_kind_whatever_goes_wrong_once() {
+    let world = World { switches: Some(0), ..EVERYTHING };
+    large("two controllers in turn, both kinds, every fault", world);
+    large("two controllers, both kinds, every fault", EVERYTHING);
 }

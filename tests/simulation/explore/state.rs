@@ -27,6 +27,8 @@ pub struct State {
     /// People have done so much.
     pub done: usize,
     left: Faults,
+    /// Who went on last, and how often another may while that one could: where there is a bound.
+    turn: Option<(usize, u8)>,
 }
 
 /// The server, and numbers for what it holds.
@@ -62,6 +64,20 @@ pub enum Step {
     Pass,
 }
 
+impl Step {
+    /// The controller that goes on with it, if one does; none goes on by crashing.
+    fn who(self) -> Option<usize> {
+        match self {
+            Self::Hear(which, _)
+            | Self::Decide(which)
+            | Self::Execute(which, _)
+            | Self::Reply(which, _)
+            | Self::Delay(which, _) => Some(which),
+            Self::Land(_) | Self::Crash(_) | Self::People | Self::Pass => None,
+        }
+    }
+}
+
 /// Chance has no part in a small world.
 fn rng() -> SmallRng {
     SmallRng::seed_from_u64(1)
@@ -77,13 +93,22 @@ impl State {
         let node = |fences: &bool| Rc::new(Node::new(*fences));
         let nodes = world.controllers.iter().map(node).collect();
         let (now, left) = (Duration::from_secs(1000), Faults::default());
-        let mut state =
-            Self { world, hub: Rc::new(hub), nodes, late: Vec::new(), now, done: usize::MAX, left };
+        let mut state = Self {
+            world,
+            hub: Rc::new(hub),
+            nodes,
+            late: Vec::new(),
+            now,
+            done: usize::MAX,
+            left,
+            turn: None,
+        };
         state.hub_changed()?;
         while let Some(step) = state.steps().first() {
             state.take(*step)?;
         }
         (state.done, state.left) = (0, world.faults);
+        state.turn = world.switches.map(|switches| (0, switches));
         world.fresh.iter().for_each(|name| create_claim(&mut Rc::make_mut(&mut state.hub).server, *name));
         state.hub_changed()?;
         Ok(state)
@@ -91,12 +116,14 @@ impl State {
 
     /// A number for the state: two with the same one have the same future. Controllers have no names.
     pub fn print(&self) -> u64 {
-        let mut nodes: Vec<u64> =
-            self.nodes.iter().map(|node| print(&(node.print, self.unheard(node)))).collect();
+        let is_turn = |which| self.turn.is_some_and(|(last, _)| which == last);
+        let number =
+            |(which, node): (usize, &Rc<Node>)| print(&(node.print, self.unheard(node), is_turn(which)));
+        let mut nodes: Vec<u64> = self.nodes.iter().enumerate().map(number).collect();
         nodes.sort_unstable();
         let mut late: Vec<u64> = self.late.iter().map(print_write).collect();
         late.sort_unstable();
-        print(&(self.hub.print, nodes, late, self.done, self.left))
+        print(&(self.hub.print, nodes, late, self.done, self.left, self.turn.map(|(_, switches)| switches)))
     }
 
     fn unheard(&self, node: &Node) -> Vec<(Kind, Option<&[u64]>)> {
@@ -117,6 +144,11 @@ impl State {
         let mut steps: Vec<Step> = (0..self.nodes.len()).flat_map(|which| self.steps_of(which)).collect();
         if steps.iter().all(|step| matches!(step, Step::Hear(..))) && self.can_pass(&steps) {
             steps.push(Step::Pass);
+        }
+        if let Some((last, 0)) = self.turn
+            && self.goes_on(last)
+        {
+            steps.retain(|step| step.who().is_none_or(|which| which == last));
         }
         steps.extend((0..self.late.len()).map(Step::Land));
         if self.left.crashes > 0 {
@@ -139,6 +171,11 @@ impl State {
     pub fn judge_rest(&self) -> Result<(), String> {
         let over = self.done >= self.world.people.len();
         at_rest(&self.hub.server, over.then_some(self.world.served))
+    }
+
+    /// Whether a controller is in the middle of something. One that waits for its watches is not.
+    fn goes_on(&self, which: usize) -> bool {
+        self.steps_of(which).iter().any(|step| !matches!(step, Step::Hear(..)))
     }
 
     fn steps_of(&self, which: usize) -> Vec<Step> {
@@ -183,6 +220,11 @@ impl State {
 
     /// A step happens, and what follows from it at once.
     pub fn take(&mut self, step: Step) -> Result<(), String> {
+        if let (Some((last, switches)), Some(which)) = (self.turn, step.who())
+            && which != last
+        {
+            self.turn = Some((which, switches - u8::from(self.goes_on(last))));
+        }
         self.happen(step)?;
         if self.world.prompt {
             (0..self.nodes.len()).try_for_each(|which| self.be_prompt(which))?;

@@ -25,6 +25,9 @@ pub struct World {
     pub people: &'static [Deed],
     /// What may go wrong.
     pub faults: Faults,
+    /// So often a controller may go on while the one that went on last is in the middle of something; without a number,
+    /// as often as it comes. A world that is too large to be seen whole can be seen whole up to some number.
+    pub switches: Option<u8>,
     /// So many claims have an address in the end.
     pub served: usize,
 }
