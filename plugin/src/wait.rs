@@ -98,7 +98,7 @@ impl Waiting {
             if let Some(why) = why.as_ref().filter(|why| trouble.borrow().why.as_ref() != Some(*why)) {
                 say(ui, &progress, &format!("the API server cannot be asked at the moment: {why}"));
             }
-            trouble.replace(Trouble { why, since: Some(Instant::now()) });
+            *trouble.borrow_mut() = Trouble { why, since: Some(Instant::now()) };
         };
         let waiting = watched(cluster, awaited, &mut pending, troubled, |pending, name, object| {
             let Some(said) = pending.get_mut(name) else { return };

@@ -14,8 +14,9 @@ use crate::api::{Family, IPPoolStatus};
 
 /// A pool's status is written at most once in this time …
 const SHORTEST: Duration = Duration::from_secs(1);
-/// … and with at most so many bytes a second: each write of a large status is kept whole in etcd's history.
-const BYTES_PER_SECOND: usize = 256 << 10;
+/// … and with at most so many bytes a second: each write of a large status costs the API server more than a second of
+/// processor time a mebibyte, mostly for `managedFields`, and is kept whole in etcd's history.
+const BYTES_PER_SECOND: usize = 64 << 10;
 /// All pools together write so many statuses a second, about: a burst on many pools is a burst of claims, which come
 /// first.
 const STATUSES_PER_SECOND: u32 = 10;

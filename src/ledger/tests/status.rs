@@ -168,9 +168,9 @@ fn s8_a_large_status_is_written_less_often() {
     }
     scene.run_for(SECOND);
     scene.add(claim("one-more"));
-    // Half a mebibyte, at a quarter of one a second.
-    assert!(!scene.run_for(SECOND).contains(&"status of pool p".to_owned()));
-    assert_eq!(scene.run_for(SECOND * 2), ["status of pool p"]);
+    // Half a mebibyte, at a sixteenth of one a second.
+    assert!(!scene.run_for(SECOND * 6).contains(&"status of pool p".to_owned()));
+    assert_eq!(scene.run_for(SECOND * 3), ["status of pool p"]);
 }
 
 #[test]
