@@ -1,10 +1,8 @@
 //! Watches that go on: what may pass by itself ends none of them.
 
-use std::time::Duration;
-
-use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use futures::stream::{BoxStream, unfold};
 use futures::{Stream, StreamExt};
+use ipam::apply::Pauses;
 use kube::Api;
 use kube::api::DynamicObject;
 use kube::runtime::watcher;
@@ -21,41 +19,29 @@ pub enum Said {
 
 struct Watch {
     events: BoxStream<'static, watcher::Result<Event<DynamicObject>>>,
-    pause: Option<Duration>,
-    pauses: ExponentialBackoff,
-}
-
-/// A person waits: kube's own pauses go up to half a minute, and it begins with the shortest before each list.
-fn pauses() -> ExponentialBackoff {
-    let pauses = ExponentialBuilder::new()
-        .with_min_delay(Duration::from_millis(200))
-        .with_max_delay(Duration::from_secs(3))
-        .with_jitter();
-    pauses.without_max_times().build()
+    pauses: Pauses,
 }
 
 /// Follows the objects behind `api` until something fails that will not pass by itself.
 pub fn events(api: Api<DynamicObject>, config: Config) -> impl Stream<Item = Result<Said, Error>> + Send {
-    let watch = Watch { events: watcher(api, config).boxed(), pause: None, pauses: pauses() };
+    let watch = Watch { events: watcher(api, config).boxed(), pauses: Pauses::default() };
     unfold(watch, async |mut watch| Some((watch.next().await?, watch)))
 }
 
 impl Watch {
     async fn next(&mut self) -> Option<Result<Said, Error>> {
         loop {
-            if let Some(pause) = self.pause.take() {
-                tokio::time::sleep(pause).await;
-            }
+            self.pauses.rest().await;
             match self.events.next().await? {
                 Ok(event) => {
                     // A list that is about to be asked for is no answer.
                     if !matches!(event, Event::Init) {
-                        self.pauses = pauses();
+                        self.pauses.succeeded();
                     }
                     return Some(Ok(Said::Event(Box::new(event))));
                 }
                 Err(error) => {
-                    self.pause = self.pauses.next();
+                    self.pauses.failed();
                     if let Some(said) = said_by(error) {
                         return Some(said);
                     }
@@ -67,17 +53,16 @@ impl Watch {
 
 /// What there is to say of a failure, if anything.
 fn said_by(error: Error) -> Option<Result<Said, Error>> {
-    match &error {
+    let passes = match &error {
         // What it goes on from is not kept any more: it lists anew, which is no trouble.
-        Error::WatchError(status) if status.code == 410 => None,
-        Error::WatchError(_) => Some(Ok(Said::Trouble(cause(&error)))),
-        Error::InitialListFailed(why) | Error::WatchStartFailed(why) | Error::WatchFailed(why)
-            if may_pass(why) =>
-        {
-            Some(Ok(Said::Trouble(cause(&error))))
+        Error::WatchError(status) if status.code == 410 => return None,
+        Error::WatchError(_) => true,
+        Error::InitialListFailed(why) | Error::WatchStartFailed(why) | Error::WatchFailed(why) => {
+            may_pass(why)
         }
-        _ => Some(Err(error)),
-    }
+        Error::NoResourceVersion => false,
+    };
+    Some(if passes { Ok(Said::Trouble(cause(&error))) } else { Err(error) })
 }
 
 /// What is at the bottom of a failure: the rest says through which layers it came.

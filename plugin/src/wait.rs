@@ -1,6 +1,6 @@
 //! Waiting for what the controller does.
 
-use std::cell::RefCell;
+use std::cell::{RefCell, RefMut};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -93,12 +93,13 @@ impl Waiting {
             return Ok(());
         }
         let progress = ui.progress(pending.len());
-        let trouble = RefCell::new(Trouble::default());
+        let trouble = RefCell::new(None);
         let troubled = |why: Option<String>| {
-            if let Some(why) = why.as_ref().filter(|why| trouble.borrow().why.as_ref() != Some(*why)) {
+            let mut last: RefMut<'_, Option<Trouble>> = trouble.borrow_mut();
+            if let Some(why) = why.as_ref().filter(|why| last.as_ref().is_none_or(|last| last.why != **why)) {
                 say(ui, &progress, &format!("the API server cannot be asked at the moment: {why}"));
             }
-            *trouble.borrow_mut() = Trouble { why, since: Some(Instant::now()) };
+            *last = why.map(|why| Trouble { why, at: Instant::now() });
         };
         let waiting = watched(cluster, awaited, &mut pending, troubled, |pending, name, object| {
             let Some(said) = pending.get_mut(name) else { return };
@@ -119,7 +120,7 @@ impl Waiting {
         }
         match tokio::time::timeout(self.timeout, waiting).await {
             Ok(result) => result,
-            Err(_) => Err(self.timed_out(awaited, &pending, &trouble.into_inner())),
+            Err(_) => Err(self.timed_out(awaited, &pending, trouble.into_inner())),
         }
     }
 
@@ -170,7 +171,7 @@ impl Waiting {
         &self,
         awaited: &Awaited<'_>,
         pending: &BTreeMap<String, Option<String>>,
-        trouble: &Trouble,
+        trouble: Option<Trouble>,
     ) -> Error {
         const SHOWN: usize = 5;
         let silent = || "the controller has said nothing about it".to_owned();
@@ -186,9 +187,9 @@ impl Waiting {
         let what =
             if pending.len() > 1 { format!("{first}, and {} others", pending.len() - 1) } else { first };
         let late = Error::new(Kind::TimedOut, format!("not within {:?}: {what}", self.timeout));
-        if let Some(why) = trouble.at_last() {
+        if let Some(trouble) = trouble.filter(Trouble::lasts) {
             return late
-                .caused_by(format!("the API server cannot be asked: {why}"))
+                .caused_by(format!("the API server cannot be asked: {}", trouble.why))
                 .hint("`kubectl version` shows whether it answers; what was written stays");
         }
         let silent = pending.values().all(Option::is_none);
@@ -198,20 +199,18 @@ impl Waiting {
     }
 }
 
-/// Why the API server could not be asked, and when that was found.
-#[derive(Default)]
+/// Why the API server could not be asked, and when that was last found.
 struct Trouble {
-    why: Option<String>,
-    since: Option<Instant>,
+    why: String,
+    at: Instant,
 }
 
 impl Trouble {
-    /// Where that is so still: a watch that works again says nothing until something changes, and one that does not fails
+    /// Whether that is so still: a watch that works again says nothing until something changes, and one that does not fails
     /// again within a few seconds.
-    fn at_last(&self) -> Option<&str> {
+    fn lasts(&self) -> bool {
         const SECONDS: Duration = Duration::from_secs(8);
-        let why = self.why.as_deref()?;
-        self.since.is_some_and(|since| since.elapsed() < SECONDS).then_some(why)
+        self.at.elapsed() < SECONDS
     }
 }
 

@@ -75,8 +75,12 @@ impl Graveyard {
 
     /// The object is gone, as far as a reply says.
     pub fn bury(&mut self, kind: Kind, uid: &Uid) {
+        self.grave(kind, uid);
+    }
+
+    fn grave(&mut self, kind: Kind, uid: &Uid) -> &mut Burial {
         let lists = self.lists_of(kind);
-        self.graves.entry((kind, uid.clone())).or_insert(Burial { lists, told: false });
+        self.graves.entry((kind, uid.clone())).or_insert(Burial { lists, told: false })
     }
 
     fn lists_of(&self, kind: Kind) -> u64 {
@@ -85,11 +89,9 @@ impl Graveyard {
 
     /// The object is gone, and the watch has said so.
     pub fn end_told(&mut self, kind: Kind, uid: &Uid) {
-        self.bury(kind, uid);
-        let grave = (kind, uid.clone());
-        if let Some(burial) = self.graves.get_mut(&grave).filter(|burial| !burial.told) {
-            burial.told = true;
-            self.told.push_back((self.next, grave));
+        let was_told = std::mem::replace(&mut self.grave(kind, uid).told, true);
+        if !was_told {
+            self.told.push_back((self.next, (kind, uid.clone())));
         }
         if self.under_way.is_empty() {
             self.write_landed(0);

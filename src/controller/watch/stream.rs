@@ -11,14 +11,14 @@
 use std::fmt::Debug;
 use std::time::Duration;
 
-use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use futures::stream::{BoxStream, Stream, StreamExt, unfold};
 use kube::api::{ListParams, WatchEvent, WatchParams};
 use kube::core::Status;
 use kube::{Api, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, timeout};
 
+use crate::apply::Pauses;
 use crate::apply::lean::ends_first_list;
 
 /// One thing after the other.
@@ -95,16 +95,6 @@ const SHORT: Duration = Duration::from_secs(1);
 /// Asks for what there is at the moment of the request, and not for what the API server happens to know.
 const LATEST: &str = "";
 
-/// How long it rests after each failure: from a fifth of a second to some seconds. kube's own goes up to half a minute,
-/// for which claims would wait after each time that the API server was away.
-fn pauses() -> ExponentialBackoff {
-    let pauses = ExponentialBuilder::new()
-        .with_min_delay(Duration::from_millis(200))
-        .with_max_delay(Duration::from_secs(3))
-        .with_jitter();
-    pauses.without_max_times().build()
-}
-
 /// All objects behind `api` that have `labels`, where there are any, and what becomes of them. It never ends, and asks
 /// for nothing before whoever listens has taken in what was said.
 pub(super) fn events<K>(
@@ -114,8 +104,8 @@ pub(super) fn events<K>(
 where
     K: Resource + Clone + Debug + DeserializeOwned + Send + 'static,
 {
-    let (pause, pauses) = (None, pauses());
-    let follower = Follower { api, labels, in_pages: false, state: State::Unknown, pause, pauses };
+    let (state, pauses) = (State::Unknown, Pauses::default());
+    let follower = Follower { api, labels, in_pages: false, state, pauses };
     unfold(follower, async |mut follower| Some((follower.next().await, follower)))
 }
 
@@ -127,9 +117,7 @@ struct Follower<K> {
     /// The next try is in pages.
     in_pages: bool,
     state: State<K>,
-    /// After a failure, until something has come of it.
-    pause: Option<Duration>,
-    pauses: ExponentialBackoff,
+    pauses: Pauses,
 }
 
 enum State<K> {
@@ -152,9 +140,7 @@ where
     K: Resource + Clone + Debug + DeserializeOwned + Send + 'static,
 {
     async fn next(&mut self) -> Result<Event<K>, Error> {
-        if let Some(pause) = self.pause.take() {
-            sleep(pause).await;
-        }
+        self.pauses.rest().await;
         loop {
             // Where a step fails and says nothing else, nothing is known.
             let state = std::mem::replace(&mut self.state, State::Unknown);
@@ -163,12 +149,12 @@ where
                 Ok(Some(event)) => {
                     // A list that has begun is none yet.
                     if let State::Known(_) | State::Watching { .. } = self.state {
-                        self.pauses = pauses();
+                        self.pauses.succeeded();
                     }
                     return Ok(event);
                 }
                 Err(error) => {
-                    self.pause = self.pauses.next();
+                    self.pauses.failed();
                     return Err(error);
                 }
             }

@@ -20,17 +20,14 @@ impl Ledger {
         let (is_take, is_look) = (matches!(write.act, Act::Take(_)), matches!(write.act, Act::Look { .. }));
         match outcome {
             Outcome::Seen(_) | Outcome::Gone if is_look => self.looked(write, outcome),
-            Outcome::Seen(seen) if is_take => {
+            Outcome::Seen(seen) if is_take || matches!(write.act, Act::Adopt(_)) => {
                 entry.retry.succeeded();
                 if let Some(reserve) = &mut entry.reserve {
                     let uid = &seen.meta().uid;
-                    (reserve.made, reserve.touched) = (Some(uid.clone()), Some((uid.clone(), reserve.asked)));
-                }
-            }
-            Outcome::Seen(seen) if matches!(write.act, Act::Adopt(_)) => {
-                entry.retry.succeeded();
-                if let Some(reserve) = &mut entry.reserve {
-                    reserve.touched = Some((seen.meta().uid.clone(), reserve.asked));
+                    reserve.touched = Some((uid.clone(), reserve.asked));
+                    if is_take {
+                        reserve.made = Some(uid.clone());
+                    }
                 }
             }
             Outcome::Seen(_) | Outcome::Names { .. } => entry.retry.succeeded(),

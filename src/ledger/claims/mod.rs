@@ -173,7 +173,7 @@ impl Entry {
             retry,
         } = self;
         (claim, unsure, held, publishes, end_seen, heirloom, leave).hash(into);
-        (locks, queued, in_flight, retry.left(now)).hash(into);
+        (locks, queued, in_flight, retry.left(now), reserve.is_some()).hash(into);
         if let Some(reserve) = reserve {
             reserve.digest(now, *in_flight, into);
         }
