@@ -12,12 +12,17 @@ mod restore;
 mod server;
 mod world;
 
+use std::iter::{Skip, StepBy};
+use std::ops::Range;
 use std::time::Instant;
 
 use world::World;
 
 /// The fixed share of every test run.
 const SEEDS: u64 = 2_000;
+
+/// Those of one processor.
+type Seeds = StepBy<Skip<Range<u64>>>;
 
 fn setting(name: &str) -> Option<u64> {
     let text = std::env::var(name).ok()?;
@@ -31,19 +36,25 @@ fn no_seed_breaks_an_invariant() {
         return;
     }
     let (seeds, start) = (setting("SEEDS").unwrap_or(SEEDS), Instant::now());
-    let workers = std::thread::available_parallelism().map_or(1, usize::from);
-    let steps: u64 = std::thread::scope(|scope| {
-        let runs =
-            (0..workers).map(|worker| scope.spawn(move || run((0..seeds).skip(worker).step_by(workers))));
-        let runs: Vec<_> = runs.collect();
-        runs.into_iter().map(|run| run.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))).sum()
-    });
+    let steps = in_parallel(seeds, run);
     let took = start.elapsed();
     let rate = u128::from(steps) * 1000 / took.as_millis().max(1);
     println!("{seeds} seeds, {steps} steps in {took:.1?}: {rate} steps/s");
 }
 
-fn run(seeds: impl Iterator<Item = u64>) -> u64 {
+/// Shares seeds among all processors, and sums up what each makes of its own.
+fn in_parallel(seeds: u64, run: impl Fn(Seeds) -> u64 + Sync) -> u64 {
+    let workers = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        let run = &run;
+        let runs =
+            (0..workers).map(|worker| scope.spawn(move || run((0..seeds).skip(worker).step_by(workers))));
+        let runs: Vec<_> = runs.collect();
+        runs.into_iter().map(|run| run.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))).sum()
+    })
+}
+
+fn run(seeds: Seeds) -> u64 {
     seeds
         .map(|seed| {
             let mut world = World::new(seed, false);

@@ -1,14 +1,15 @@
-//! Address objects that a former claim of the same name has left.
+//! Address objects that were made for another claim of the same name.
 //!
 //! After a restore from a backup, claims and addresses have new UIDs, and what an address says of its claim is true of
-//! none that exists. What its claim publishes may be lost, too. A claim that publishes nothing therefore inherits the
-//! address object that names it, unless it asks for another address.
+//! none that exists. What its claim publishes may be lost, too. A claim that publishes such an object keeps it, and one
+//! that publishes nothing inherits the address object that names it, unless it asks for another address.
 //!
 //! That a view of the claim shows another UID does not prove that the one which the address names is gone: the address
-//! may be of a claim that is younger than that view. So the claim is read first, from the quorum. Names are unique: if
-//! the name is this claim's after the address was seen, whichever claim it was made for is gone for good. A sweep, or a
-//! release on behalf of the former claim, may be on its way at the same time; its deletion counts only for the version
-//! of the address that it was decided on, so that either the deletion or the inheritance comes first.
+//! may be of a claim that is younger than that view. So the claim is read first, from the quorum, before such an object
+//! is made its own, or released with it. Names are unique: if the name is this claim's after the address was seen,
+//! whichever claim it was made for is gone for good. A sweep, or a release on behalf of the former claim, may be on its
+//! way at the same time; a deletion and an adoption count only for the version of the address that they were decided
+//! on, so that one of them comes first, and the other not at all.
 
 use std::net::IpAddr;
 
@@ -17,20 +18,20 @@ use super::Entry;
 use crate::addr::parse_ip;
 use crate::api::Kind;
 
-/// An address object that a former claim has left.
+/// An address object that was made for another claim of the name.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub(super) struct Heirloom {
     /// Which object it is.
     object: Uid,
-    /// The claim that it was made for.
-    of: Uid,
+    /// The claim that it was made for, where it says so.
+    of: Option<Uid>,
     /// That claim is known to be gone.
     proven: bool,
 }
 
 impl Heirloom {
     fn is(&self, address: &Address) -> bool {
-        self.object == address.meta.uid && address.claim_uid() == Some(&self.of)
+        self.object == address.meta.uid && address.claim_uid() == self.of.as_ref()
     }
 }
 
@@ -43,6 +44,13 @@ impl Entry {
 
     fn wants_address(&self) -> bool {
         self.claim.shown.address.is_none() && !self.claim.meta.deleting && self.claim.elsewhere.is_none()
+    }
+
+    /// Whether an address object that names the claim is known not to be a later one's: made for this one, or the claim
+    /// was read after what the object says of its claim was seen.
+    pub(super) fn is_certain_of(&self, address: &Address) -> bool {
+        address.claim_uid() == Some(&self.claim.meta.uid)
+            || self.heirloom.as_ref().is_some_and(|left| left.proven && left.is(address))
     }
 
     /// The claim was read after its heirloom was seen.
@@ -59,7 +67,7 @@ fn is_stuck(address: &Address) -> bool {
 }
 
 impl Ledger {
-    /// The read that proves that the claim may have what a former one has left, if something is left.
+    /// The read after which the claim may have what a former one has left, if something is left.
     pub(super) fn inherit(&mut self, id: &Id) -> Option<Act> {
         let entry = self.claims.get_mut(id)?;
         if entry.reserve.is_some() {
@@ -75,10 +83,17 @@ impl Ledger {
             self.tasks.extend(strangers.into_iter().map(Task::Address));
             return None;
         };
-        let heirloom =
-            Heirloom { object: left.meta.uid.clone(), of: left.claim_uid()?.clone(), proven: false };
-        self.claims.get_mut(id)?.heirloom = Some(Box::new(heirloom));
-        Some(self.look(id))
+        let left = left.clone();
+        Some(self.make_certain(id, &left))
+    }
+
+    /// The read that makes certain whose an address object is that names the claim and was made for another.
+    pub(super) fn make_certain(&mut self, id: &Id, address: &Address) -> Act {
+        let (object, of) = (address.meta.uid.clone(), address.claim_uid().cloned());
+        if let Some(entry) = self.claims.get_mut(id) {
+            entry.heirloom = Some(Box::new(Heirloom { object, of, proven: false }));
+        }
+        self.look(id)
     }
 
     /// Address objects that name the claim and were made for another.

@@ -77,9 +77,6 @@ impl Ledger {
         if *object == write.subject {
             entry.unsure = false;
             entry.prove_heirloom();
-            if let Some(leave) = &mut entry.leave {
-                leave.given = true;
-            }
             return;
         }
         if object.kind == Kind::Address(write.subject.family().other()) {

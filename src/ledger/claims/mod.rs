@@ -40,10 +40,8 @@ pub(super) struct Entry {
     locks: Vec<Text>,
     /// The address that it publishes though the object is not known, as the book has it.
     lost: Option<IpAddr>,
-    /// An address object that a former claim of its name has left.
+    /// An address object that names it and was made for another.
     heirloom: Option<Box<Heirloom>>,
-    /// Leave to release an address object that was made for another.
-    leave: Option<Leave>,
     /// The queue that the claim is in.
     queued: Option<Queue>,
     in_flight: bool,
@@ -65,16 +63,6 @@ struct Reserve {
     touched: Option<(Uid, Duration)>,
     /// Whether the other family is known not to have the address too.
     fence: Fence,
-}
-
-/// Leave of a claim whose deletion was asked for to release an address object that it publishes and that was made for
-/// another: a later claim of its name may have inherited that, and this view of the claim be old.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-struct Leave {
-    /// The version of the object: whoever inherits it marks it first.
-    version: u64,
-    /// The claim was read after that version was seen.
-    given: bool,
 }
 
 /// A queue of claims that wait: for this address, or for any.
@@ -167,12 +155,11 @@ impl Entry {
             locks,
             lost: _,
             heirloom,
-            leave,
             queued,
             in_flight,
             retry,
         } = self;
-        (claim, unsure, held, publishes, end_seen, heirloom, leave).hash(into);
+        (claim, unsure, held, publishes, end_seen, heirloom).hash(into);
         (locks, queued, in_flight, retry.left(now), reserve.is_some()).hash(into);
         if let Some(reserve) = reserve {
             reserve.digest(now, *in_flight, into);
@@ -235,7 +222,6 @@ impl Ledger {
             locks: Vec::new(),
             lost: None,
             heirloom: None,
-            leave: None,
             queued: None,
             in_flight,
             retry: Retry::default(),
@@ -250,11 +236,12 @@ impl Ledger {
         let same = old.claim.shown.address == claim.shown.address;
         let before = if same { None } else { old.publishes.take() };
         let end_seen = old.end_seen && same;
+        let heirloom = old.heirloom.take().filter(|_| old.claim.meta.uid == claim.meta.uid);
         if !same || old.claim.requested != claim.requested || old.claim.meta.deleting != claim.meta.deleting {
             // What it inherits, it may not any more.
             self.wake_held(&old);
         }
-        self.claims.insert(id.clone(), Box::new(Entry { claim, unsure: false, end_seen, ..old }));
+        self.claims.insert(id.clone(), Box::new(Entry { claim, unsure: false, end_seen, heirloom, ..old }));
         self.relink_claim(&id);
         if let Some(ip) = before {
             self.let_go(&pool, ip);

@@ -4,7 +4,7 @@ use rand::Rng;
 
 use super::super::addresses::release;
 use super::super::{Act, Address, Claim, Id, Ledger, Now, Ready, Shown, Step, Task, Text, Verdict};
-use super::{Choice, Entry, Leave};
+use super::{Choice, Entry};
 use crate::api::Family;
 
 impl Ledger {
@@ -51,13 +51,12 @@ impl Ledger {
         let mut held = self.held_by(entry).peekable();
         if held.peek().is_some() {
             let (address, act) = held.find_map(|address| Some((address, release(address)?)))?;
-            let leave = Leave { version: address.meta.version, given: true };
-            if address.claim_uid() == Some(&meta.uid) || address.meta.deleting || entry.leave == Some(leave) {
+            if address.meta.deleting || entry.is_certain_of(address) {
                 return Some(act);
             }
+            let address = address.clone();
             drop(held);
-            self.claims.get_mut(id)?.leave = Some(Leave { given: false, ..leave });
-            return Some(self.look(id));
+            return Some(self.make_certain(id, &address));
         }
         drop(held);
         if let Some(unknown) = self.published_but_unknown(entry) {

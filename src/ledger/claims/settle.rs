@@ -66,8 +66,14 @@ impl Ledger {
         if !publishes {
             self.reserve(id, winner);
         }
-        if let Some(adoption) = self.adoption(self.claims.get(id)?, winner, now) {
-            return Some(Act::Adopt(Box::new(adoption)));
+        let entry = self.claims.get(id)?;
+        if let Some(adoption) = self.adoption(entry, winner, now) {
+            let certain = entry.is_certain_of(winner);
+            return Some(if certain {
+                Act::Adopt(Box::new(adoption))
+            } else {
+                self.make_certain(id, winner)
+            });
         }
         if !publishes {
             match self.gate(id, now) {

@@ -210,3 +210,19 @@ fn d1_what_a_claim_publishes_stays_though_no_watch_has_shown_it_and_another_obje
     assert!(due.iter().all(|act| act != "bind claim a to p-10-0-0-2"), "{due:?}");
     assert_eq!(scene.bound(), [("a", "p-10-0-0-1")]);
 }
+
+#[test]
+fn d1_an_address_that_was_made_for_a_later_claim_is_not_made_an_earlier_ones() {
+    let mut scene = Scene::with(pool("10.0.0.1-10.0.0.1"));
+    assert_eq!(scene.after(claim("a")), ["take 10.0.0.1 for claim a", "bind claim a to p-10-0-0-1"]);
+    // Another controller has let the claim go, and serves another of its name; no watch has shown that here.
+    scene.server.objects.remove(&claim_id("a"));
+    let shown = Shown { address: Some("p-10-0-0-1".into()), ..Shown::default() };
+    let later = scene.add_unseen(Claim { shown, ..claim("a") });
+    scene.tear_away(&address_id("p-10-0-0-1"));
+    scene.add(made("p-10-0-0-1", "10.0.0.1", "a", &later.to_string()));
+    assert_eq!(scene.due(), ["read claim a"]);
+    scene.done();
+    assert!(!scene.run().iter().any(|act| act.starts_with("adopt") || act.starts_with("delete")));
+    assert_eq!(scene.bound(), [("a", "p-10-0-0-1")]);
+}

@@ -163,10 +163,8 @@ fn a_restored_claim_adopts_the_address_that_it_publishes() {
     scene
         .add(Claim { shown: Shown { address: Some("p-10-0-0-4".into()), ..Shown::default() }, ..claim("a") });
     let due = scene.run();
-    assert_eq!(
-        due,
-        ["adopt address p-10-0-0-4 for claim a: annotations, owner", "bind claim a to p-10-0-0-4"]
-    );
+    let adopt = "adopt address p-10-0-0-4 for claim a: annotations, owner";
+    assert_eq!(due, ["read claim a", adopt, "bind claim a to p-10-0-0-4"]);
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::scene::Scene;
 use super::*;
+use crate::ledger::ClaimOwner;
 
 const GRACE: Duration = Duration::from_secs(30);
 const ALMOST: Duration = Duration::from_secs(29);
@@ -248,8 +249,12 @@ fn l6_what_a_later_claim_has_inherited_is_not_released_for_one_that_was_torn_awa
     // Another controller lets a later claim inherit the address, and publishes it; only the mark is seen here.
     scene.server.objects.remove(&claim_id("a"));
     let shown = Shown { address: Some("p-10-0-0-1".into()), ..Shown::default() };
-    scene.add_unseen(Claim { shown, ..claim("a") });
-    scene.change_address("p-10-0-0-1", |address| address.mark = Some("1".into()));
+    let later = scene.add_unseen(Claim { shown, ..claim("a") });
+    scene.change_address("p-10-0-0-1", |address| {
+        address.mark = Some("1".into());
+        address.annotated = Some(later.clone());
+        address.owner = Some(ClaimOwner { at: 0, uid: later });
+    });
     assert_eq!(scene.due(), ["read claim a"]);
     scene.done();
     scene.run_for(GRACE * 10);

@@ -9,12 +9,18 @@ mod node;
 mod search;
 mod state;
 mod tell;
+mod walk;
 mod world;
+
+use std::time::Instant;
 
 use ipam::api::Family::{Capi, Metal3};
 
 use search::{Explored, Order, explore};
+use walk::walk;
 use world::{Deed, Faults, World};
+
+use crate::in_parallel;
 
 const NONE: Faults = Faults { crashes: 0, delays: 0, lags: 0 };
 const CRASH: Faults = Faults { crashes: 1, ..NONE };
@@ -74,6 +80,16 @@ fn explored(name: &str, world: World, limit: usize) -> bool {
         }
         Err(broken) => panic!("{name}:\n{broken}"),
     }
+}
+
+/// Goes so many ways through a world by chance, and says how many steps that were.
+fn walked(name: &str, world: World, walks: u64) {
+    let start = Instant::now();
+    let steps = in_parallel(walks, |seeds| match walk(world, seeds) {
+        Ok(steps) => steps,
+        Err(broken) => panic!("{name}:\n{broken}"),
+    });
+    println!("{name}: {walks} ways by chance, {steps} steps, in {:.1?}", start.elapsed());
 }
 
 #[test]
@@ -146,6 +162,7 @@ fn two_controllers_in_turn_give_a_claim_one_address_whatever_goes_wrong_once() {
 fn large(name: &str, world: World) {
     if std::env::var("WORLDS").is_ok_and(|worlds| worlds == "large") {
         explored(name, world, crate::setting("STATES").map_or(1_000_000, |n| usize::try_from(n).unwrap()));
+        walked(name, world, crate::setting("WALKS").unwrap_or(100_000));
     }
 }
 

@@ -34,6 +34,26 @@ pub struct Broken {
     steps: Vec<String>,
 }
 
+impl Broken {
+    /// How a world begins, which may be broken already.
+    pub fn begin(world: World) -> Result<State, Self> {
+        State::begin(world).map_err(|why| Self { why, steps: vec!["at the beginning".into()] })
+    }
+
+    /// Walks a way again, and tells it.
+    pub fn after(mut state: State, way: &[Step], why: String) -> Self {
+        let mut steps = Vec::new();
+        for step in way {
+            steps.push(state.tell(*step));
+            // The last one is what must not be.
+            if state.take(*step).is_err() {
+                break;
+            }
+        }
+        Self { why, steps }
+    }
+}
+
 impl fmt::Display for Broken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.steps.iter().try_for_each(|step| writeln!(f, "  {step}"))?;
@@ -56,7 +76,7 @@ struct Search {
 /// rest can be reached. Beyond `limit` states it gives up, and that last is not known.
 pub fn explore(world: World, order: Order, limit: usize) -> Result<Explored, Broken> {
     let start = Instant::now();
-    let begin = State::begin(world).map_err(|why| Broken { why, steps: vec!["at the beginning".into()] })?;
+    let mut begin = Broken::begin(world)?;
     let mut search = Search {
         known: HashMap::from([(begin.print(), 0)]),
         ways: vec![None],
@@ -132,14 +152,7 @@ impl Search {
             way.push(step);
             at = from;
         }
-        let (mut state, mut steps) = (self.begin.clone(), Vec::new());
-        for step in way.into_iter().rev() {
-            steps.push(state.tell(step));
-            // The last one is what must not be.
-            if state.take(step).is_err() {
-                break;
-            }
-        }
-        Broken { why, steps }
+        way.reverse();
+        Broken::after(self.begin.clone(), &way, why)
     }
 }

@@ -38,11 +38,12 @@ struct Hub {
     judge: Judge,
     /// One for each event of each log.
     events: BTreeMap<Kind, Vec<u64>>,
+    /// None yet where it is 0.
     print: u64,
 }
 
 /// What can happen. Numbers say which controller, and which of its writes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Step {
     /// A controller takes in the next event, or the first list, of a kind.
     Hear(usize, Kind),
@@ -115,7 +116,14 @@ impl State {
     }
 
     /// A number for the state: two with the same one have the same future. Controllers have no names.
-    pub fn print(&self) -> u64 {
+    pub fn print(&mut self) -> u64 {
+        let now = self.time();
+        for node in self.nodes.iter_mut().filter(|node| node.print == 0) {
+            Rc::make_mut(node).renew_print(now);
+        }
+        if self.hub.print == 0 {
+            Rc::make_mut(&mut self.hub).renew_print();
+        }
         let is_turn = |which| self.turn.is_some_and(|(last, _)| which == last);
         let number =
             |(which, node): (usize, &Rc<Node>)| print(&(node.print, self.unheard(node), is_turn(which)));
@@ -228,12 +236,6 @@ impl State {
         self.happen(step)?;
         if self.world.prompt {
             (0..self.nodes.len()).try_for_each(|which| self.be_prompt(which))?;
-        }
-        let now = self.time();
-        for node in &mut self.nodes {
-            if node.print == 0 {
-                Rc::make_mut(node).renew_print(now);
-            }
         }
         Ok(())
     }
@@ -391,14 +393,20 @@ impl State {
     }
 
     fn hub_changed(&mut self) -> Result<(), String> {
-        let Hub { server, judge, events, print: number } = Rc::make_mut(&mut self.hub);
-        judge.look(server)?;
+        let hub = Rc::make_mut(&mut self.hub);
+        hub.print = 0;
+        hub.judge.look(&hub.server)
+    }
+}
+
+impl Hub {
+    fn renew_print(&mut self) {
+        let Self { server, judge, events, print: number } = self;
         for (kind, log) in &server.log {
             let prints = events.entry(*kind).or_default();
             prints.extend(log.iter().skip(prints.len()).map(print));
         }
-        *number = print(&(&server.objects, &server.indexes, &judge));
-        Ok(())
+        *number = print(&(&server.objects, &server.indexes, judge));
     }
 }
 
