@@ -94,6 +94,12 @@ impl Ledger {
             },
         };
         let (claim, pool) = (entry.address.claim_id(), entry.address.pool_id());
+        if let Some(holder) = self.claims.get_mut(&claim)
+            && holder.claim.shown.address.as_ref() == Some(&id.name)
+            && !entry.address.meta.deleting
+        {
+            holder.end_seen = false;
+        }
         self.tell_of_name(&entry.address);
         self.addresses.insert(id.clone(), Box::new(entry));
         self.relink_claim(&claim);

@@ -84,7 +84,10 @@ impl Ledger {
             self.set_fence(&write.subject, Fence::Passed);
             return;
         }
-        entry.end_seen |= entry.claim.shown.address.as_ref() == Some(&object.name);
+        let publishes = entry.claim.shown.address.as_ref() == Some(&object.name);
+        let stays = self.address(object).is_some_and(|address| !address.meta.deleting);
+        let Some(entry) = self.claims.get_mut(&write.subject) else { return };
+        entry.end_seen |= publishes && !stays;
         match outcome {
             // Not there: a take that went unanswered is sent again under the same name, so that if the first takes
             // effect after all, the second finds it.

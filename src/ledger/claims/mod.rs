@@ -31,8 +31,8 @@ pub(super) struct Entry {
     pub held: Held,
     /// The address that the claim publishes, which it therefore holds.
     publishes: Option<IpAddr>,
-    /// The address object that it publishes was looked for, or seen to end while the claim was on its way out: if it is
-    /// not known, it does not exist.
+    /// The address object that it publishes was looked for and not found, or only on its way out; or seen to end while the
+    /// claim was on its way out: there is no other of its name.
     pub end_seen: bool,
     /// The address that is being taken or published.
     reserve: Option<Box<Reserve>>,

@@ -65,11 +65,13 @@ impl Ledger {
         Some(Act::Strip { object: id.clone(), uid: meta.uid.clone(), at })
     }
 
-    /// An address object that the claim publishes and that was neither seen nor looked for: it may exist.
+    /// An address object that the claim publishes and that was neither seen nor looked for: it may exist. What is on its
+    /// way out may have made room, unseen, for another of its name.
     pub(super) fn published_but_unknown(&self, entry: &Entry) -> Option<Id> {
         let name = entry.claim.shown.address.as_ref()?;
         let id = entry.claim.address_id(name);
-        (!entry.end_seen && self.address(&id).is_none()).then_some(id)
+        let stays = self.address(&id).is_some_and(|address| !address.meta.deleting);
+        (!entry.end_seen && !stays).then_some(id)
     }
 
     /// The next step of a claim that lives.

@@ -112,12 +112,17 @@ impl Ledger {
     /// What an address object lacks to be this claim's, if anything. One that is to be published has to be said to be so
     /// first, unless it was made here just now: else its maker might withdraw it, or somebody who takes it for lost sweep
     /// it up, at that very moment, as the two writes are of two objects. That was said long ago does not count: who saw
-    /// it may be done with waiting.
+    /// it may be done with waiting. And one whose deletion was asked for here, before it was seen to be published, has to
+    /// become another version, for which that does not count.
     fn adoption(&self, entry: &Entry, address: &Address, now: Now) -> Option<Adoption> {
         let claim = &entry.claim;
         let uid = &claim.meta.uid;
         let fresh = |reserve: &Reserve| reserve.is_fresh(address, now.elapsed, self.config.grace);
-        let is_safe = entry.publishes(address) || entry.reserve.as_deref().is_some_and(fresh);
+        let is_safe = if entry.publishes(address) {
+            !self.is_going(address)
+        } else {
+            entry.reserve.as_deref().is_some_and(fresh)
+        };
         let owner = match &address.owner {
             Some(owner) if owner.uid == *uid => None,
             Some(owner) => Some(Place::At(usize::from(owner.at))),

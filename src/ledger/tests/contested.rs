@@ -226,3 +226,34 @@ fn d1_an_address_that_was_made_for_a_later_claim_is_not_made_an_earlier_ones() {
     assert!(!scene.run().iter().any(|act| act.starts_with("adopt") || act.starts_with("delete")));
     assert_eq!(scene.bound(), [("a", "p-10-0-0-1")]);
 }
+
+#[test]
+fn d1_what_a_claim_publishes_stays_though_only_an_earlier_object_of_its_name_was_seen() {
+    let mut scene = Scene::with(pool("10.0.0.1-10.0.0.2"));
+    scene.run();
+    let shown = Shown { address: Some("p-10-0-0-1".into()), ..Shown::default() };
+    let uid = scene.add(Claim { shown, paused: true, ..claim("a") }).to_string();
+    let earlier = made("p-10-0-0-1", "10.0.0.1", "a", &uid);
+    scene.add(Address { meta: Meta { deleting: true, ..earlier.meta.clone() }, ..earlier.clone() });
+    scene.server.objects.remove(&earlier.id);
+    scene.add_unseen(earlier);
+    scene.add(made("p-10-0-0-2", "10.0.0.2", "a", &uid));
+    let excluded = spec(&["10.0.0.2"]);
+    scene.change_pool("p", |pool| pool.rules = Arc::new(PoolRules::read(&excluded)));
+    scene.change_claim("a", |claim| claim.paused = false);
+    let due = scene.run();
+    assert_eq!(due[0], "read address p-10-0-0-1");
+    assert!(due.iter().all(|act| act != "bind claim a to p-10-0-0-2"), "{due:?}");
+    assert_eq!(scene.bound(), [("a", "p-10-0-0-1")]);
+}
+
+#[test]
+fn d1_an_address_whose_deletion_was_asked_for_and_that_is_published_since_becomes_another_version() {
+    let mut scene = rivals();
+    assert_eq!(scene.due(), ["delete address p-10-0-0-1"]);
+    scene.lose();
+    // Another controller, for which the twin is gone, has let the claim publish it.
+    scene.change_claim("a", |claim| claim.shown.address = Some("p-10-0-0-1".into()));
+    let due = scene.run_for(Duration::from_secs(1));
+    assert_eq!(due[..3], ["read address p-10-0-0-1", ADOPT, "bind claim a to p-10-0-0-1"]);
+}

@@ -37,6 +37,9 @@ impl Judge {
         };
         let address = server.address(&claim.address_id(name));
         if address.is_none() && claim.meta.deleting {
+            // It has given its address back, and only has to go itself. One controller waits for that before somebody
+            // else gets the address; two cannot, nor need they.
+            self.published.remove(&claim.meta.uid);
             return Ok(());
         }
         let its = address.filter(|address| address.claim_uid() == Some(&claim.meta.uid));

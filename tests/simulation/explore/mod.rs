@@ -158,11 +158,56 @@ fn two_controllers_in_turn_give_a_claim_one_address_whatever_goes_wrong_once() {
     holds("two controllers in turn, one claim, every fault", world);
 }
 
+const TWICE: Faults = Faults { crashes: 2, delays: 2, lags: 2 };
+
+/// Claims come and go meanwhile: more than can ever be seen whole.
+const BUSY: World = World {
+    bound: &[(Metal3, "a")],
+    fresh: &[(Capi, "b")],
+    people: &[
+        Deed::Delete((Metal3, "a")),
+        Deed::Create((Metal3, "a")),
+        Deed::Delete((Capi, "b")),
+        Deed::Create((Capi, "b")),
+    ],
+    faults: TWICE,
+    ..EVERYTHING
+};
+
+/// The same for claims of one name, with a single address.
+const CROWDED: World = World {
+    fresh: &[(Capi, "a")],
+    people: &[
+        Deed::Delete((Metal3, "a")),
+        Deed::Create((Metal3, "a")),
+        Deed::Delete((Capi, "a")),
+        Deed::Create((Capi, "a")),
+    ],
+    addresses: 1,
+    served: 1,
+    ..BUSY
+};
+
+#[test]
+fn no_way_by_chance_leads_to_what_must_not_be() {
+    let ways = crate::setting("WAYS").unwrap_or(10_000);
+    walked("two controllers, both kinds", World { controllers: TWO, ..ALONE }, ways);
+    walked("two controllers, both kinds, every fault", EVERYTHING, ways);
+    walked("two controllers, release", World { controllers: TWO, ..RELEASE }, ways);
+    walked("two controllers, recreation", World { controllers: TWO, ..RECREATE }, ways);
+    walked("two controllers, claims that come and go, every fault twice", BUSY, ways);
+    walked("two controllers, one address, claims that come and go, every fault twice", CROWDED, ways);
+    walked(
+        "one controller, claims that come and go, every fault twice",
+        World { controllers: &[true], ..BUSY },
+        ways,
+    );
+}
+
 /// Only with `WORLDS=large`, as in `make explore`, and up to `STATES=n`: these worlds have millions.
 fn large(name: &str, world: World) {
     if std::env::var("WORLDS").is_ok_and(|worlds| worlds == "large") {
         explored(name, world, crate::setting("STATES").map_or(1_000_000, |n| usize::try_from(n).unwrap()));
-        walked(name, world, crate::setting("WALKS").unwrap_or(100_000));
     }
 }
 
