@@ -149,6 +149,10 @@ idle: ## The tests on a real API server, each of which then lets IDLE=30 seconds
 explore: ## Small worlds in every possible order, the large ones up to STATES=n states of each
 	WORLDS=large $(if $(STATES),STATES=$(STATES)) $(CARGO) test --release --test simulation explore -- --nocapture
 
+.PHONY: ways
+ways: ## WAYS=n ways by chance through each small world that is too large to be seen whole
+	WAYS=$(or $(WAYS),1000000) $(CARGO) test --release --test simulation explore::no_way -- --nocapture
+
 # Claims; ARGS may add --scenario S, --kind K, --pools N, --rounds N, --bare, --keep, --watched, --requests or --peer 'COMMAND': docs/benchmarks.md.
 CLAIMS ?= 2000
 

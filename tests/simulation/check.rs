@@ -158,7 +158,12 @@ impl Check {
     /// Remembers what a write has brought about.
     pub fn after(&mut self, server: &Server, write: &Write, outcome: &Outcome, whose: Whose) {
         let late = !whose.alone;
-        if let (Act::Take(_), Outcome::Seen(made), true) = (&write.act, outcome, late) {
+        let is_new_to_it = match &write.act {
+            Act::Take(_) => true,
+            Act::Adopt(adoption) => server.claim(&adoption.claim).is_none_or(|claim| claim.meta.deleting),
+            _ => false,
+        };
+        if let (Outcome::Seen(made), true) = (outcome, late && is_new_to_it) {
             // Nobody could know of it when the claim was let go: it is swept, like what a person left behind.
             self.meddled.insert(made.meta().uid.clone());
         }
@@ -317,9 +322,11 @@ fn is_held(server: &Server, pool: &ipam::ledger::Pool, ip: IpAddr) -> bool {
     let name = address_name(&pool.name_prefix, ip);
     let published = |claim: &Claim| {
         claim.shown.address.as_ref().is_some_and(|shown| {
-            // The name of one that was made by hand does not say which address it was, once it is gone.
-            let unknown = shown.starts_with("hand-") && server.address(&claim.address_id(shown)).is_none();
-            **shown == *name || unknown && claim.pool == pool.id.name
+            // Once the object is gone, the name of one that was made by hand does not say which address it was, and one
+            // with the prefix of an earlier pool says so only to who has seen the object.
+            let is_lost = server.address(&claim.address_id(shown)).is_none();
+            let may_be = shown.starts_with("hand-") || shown.ends_with(&address_name("", ip));
+            **shown == *name || is_lost && may_be && claim.pool == pool.id.name
         })
     };
     server.addresses().any(|(_, address)| {

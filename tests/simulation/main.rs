@@ -12,10 +12,13 @@ mod restore;
 mod server;
 mod world;
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::iter::{Skip, StepBy};
 use std::ops::Range;
 use std::time::Instant;
 
+use rand::rngs::SmallRng;
+use rand::{RngExt, SeedableRng};
 use world::World;
 
 /// The fixed share of every test run.
@@ -40,6 +43,14 @@ fn no_seed_breaks_an_invariant() {
     let took = start.elapsed();
     let rate = u128::from(steps) * 1000 / took.as_millis().max(1);
     println!("{seeds} seeds, {steps} steps in {took:.1?}: {rate} steps/s");
+}
+
+/// How likely something is in a mood: up to so many orders of magnitude less than what is most likely.
+fn likely(mood: u64, orders: f64, what: &impl Hash) -> f64 {
+    let mut hasher = DefaultHasher::new();
+    (mood, what).hash(&mut hasher);
+    let chance = SmallRng::seed_from_u64(hasher.finish()).random_range(-orders..0.0);
+    10_f64.powf(chance)
 }
 
 /// Shares seeds among all processors, and sums up what each makes of its own.

@@ -22,7 +22,8 @@ impl World {
         let name = ["a", "b", "c", "d", "e", "f"][self.rng.random_range(0..6)];
         let family = self.family();
         let claim = id(Kind::Claim(family), name);
-        match self.rng.random_range(0..46) {
+        let some = if self.polite { 22 } else { 46 };
+        match self.rng.random_range(0..some) {
             0..14 => self.create_claim(&claim),
             14..21 => self.delete(&claim),
             21 => {

@@ -5,14 +5,17 @@ use std::time::Duration;
 use ipam::api::Kind;
 use ipam::ledger::{Act, Now, Outcome, Shown, Write};
 use rand::rngs::SmallRng;
+use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 
 use crate::check::Check;
 use crate::controller::{Controller, Sent};
+use crate::likely;
 use crate::restore::{Lost, sweeps_one_in_use};
 use crate::server::{KINDS, Server};
 
 /// One run.
+#[expect(clippy::struct_excessive_bools, reason = "each is a circumstance of its own")]
 pub struct World {
     pub server: Server,
     /// The controllers that run; more than one is a fault that has to do no harm.
@@ -28,8 +31,21 @@ pub struct World {
     crowded: bool,
     /// Faults and people's doings still happen.
     stormy: bool,
+    /// What is likely for a while.
+    mood: u64,
+    /// People only make claims and delete them.
+    pub polite: bool,
     pub steps: u64,
     trace: bool,
+}
+
+/// What a controller does, and what is done with its writes.
+#[derive(Clone, Copy, Hash)]
+enum Deed {
+    Hear,
+    Decide,
+    Execute,
+    Reply,
 }
 
 /// Who sent a write, as far as its effect is judged by that.
@@ -54,9 +70,12 @@ impl World {
             lost: Vec::new(),
             crowded: false,
             stormy: true,
+            mood: seed,
+            polite: false,
             steps: 0,
             trace,
         };
+        world.polite = world.chance(0.3);
         world.server.without_capi = world.chance(0.2);
         if world.chance(0.4) {
             let fences = world.chance(0.7);
@@ -126,14 +145,13 @@ impl World {
     fn storm(&mut self) -> Result<(), String> {
         self.steps += 1;
         self.now += Duration::from_millis(self.rng.random_range(0..40));
+        if self.chance(0.02) {
+            self.mood = self.rng.random();
+        }
         let which = self.rng.random_range(0..self.controllers.len());
         let awake = self.controllers[which].awake;
         match self.rng.random_range(0..100) {
-            0..25 if awake => self.hear(which),
-            25..50 if awake => self.decide(which)?,
-            50..70 => self.execute(which)?,
-            70..85 if awake => self.reply(which),
-            0..85 => {}
+            0..85 => self.go_on(which)?,
             85..95 => self.meddle(),
             95 => self.hold(which),
             96 => self.controllers[which].awake = !awake || self.controllers.len() == 1,
@@ -142,6 +160,24 @@ impl World {
             _ => self.now += Duration::from_millis(self.rng.random_range(0..20_000)),
         }
         self.check.always(&self.server)
+    }
+
+    /// A controller or its API server does something of what is theirs to do. For a while, they like some of it much more than
+    /// the rest: so a watch may lag behind the others, or a reply come long after what it tells of.
+    fn go_on(&mut self, which: usize) -> Result<(), String> {
+        const ALL: [(Deed, f64); 4] =
+            [(Deed::Hear, 25.0), (Deed::Decide, 25.0), (Deed::Execute, 20.0), (Deed::Reply, 15.0)];
+        let mood = self.mood;
+        let likely = |(deed, often): &(Deed, f64)| often * likely(mood, 1.5, &(which, deed));
+        let awake = self.controllers[which].awake;
+        match ALL.choose_weighted(&mut self.rng, likely).unwrap().0 {
+            Deed::Execute => self.execute(which)?,
+            Deed::Hear if awake => self.hear(which),
+            Deed::Decide if awake => self.decide(which)?,
+            Deed::Reply if awake => self.reply(which),
+            _ => {}
+        }
+        Ok(())
     }
 
     /// Whatever is under way ends, and time passes, until nothing is left to do.
@@ -173,7 +209,9 @@ impl World {
     /// A controller takes in what one of its watches has for it.
     fn hear(&mut self, which: usize) {
         // Without a liking for what is missing yet, most runs would be over before the first decision.
-        let kind = self.controllers[which].unknown().unwrap_or_else(|| self.some_kind());
+        let mood = self.mood;
+        let some = KINDS.choose_weighted(&mut self.rng, |kind| likely(mood, 1.5, &(which, kind))).unwrap();
+        let kind = self.controllers[which].unknown().unwrap_or(*some);
         if !self.controllers[which].held.contains(&kind) {
             self.controllers[which].hear(&self.server, kind);
         }

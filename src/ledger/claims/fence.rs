@@ -89,7 +89,6 @@ impl Ledger {
             return Gate::Open;
         };
         let fence = reserve.fence;
-        // A pool that does not exist hands out nothing, and has no names.
         let Some(twin) = self.twin(id).filter(|_| fence != Fence::Passed) else { return Gate::Open };
         if fence == Fence::Doubtful || self.has_many(kind, &namespace) {
             return Gate::Step(self.look(&twin));
@@ -146,10 +145,13 @@ impl Ledger {
         }
     }
 
-    /// The object that the other family would have for the address that a claim has reserved.
+    /// The object that the other family would have for the address that a claim has reserved. Of a pool that does not
+    /// exist (any more) it is not known what its objects are called; another controller may not know yet that it went.
     fn twin(&self, claim: &Id) -> Option<Id> {
         let entry = self.claims.get(claim)?;
-        let name = self.books.get(&entry.claim.pool_id())?.name_for(entry.reserve.as_ref()?.ip)?;
+        let reserve = entry.reserve.as_ref()?;
+        let book = self.books.get(&entry.claim.pool_id());
+        let name = book.and_then(|book| book.name_for(reserve.ip)).unwrap_or_else(|| reserve.name.clone());
         Some(claim.beside(Kind::Address(claim.family().other()), &name))
     }
 

@@ -192,3 +192,16 @@ fn d12_a_claim_of_another_provider_that_carries_our_finalizer_is_let_go_and_neve
     let names: BTreeSet<&str> = scene.bound().into_iter().map(|(name, _)| name).collect();
     assert!(names.is_empty());
 }
+
+#[test]
+fn d1_the_other_family_is_read_too_where_the_pool_went_meanwhile_as_another_controller_may_not_know() {
+    let mut scene = scene("10.0.0.1-10.0.0.9");
+    scene.add(claim("a"));
+    assert_eq!(scene.due(), ["take 10.0.0.1 for claim a"]);
+    scene.add_unseen(twin_object("p-10-0-0-1", "10.0.0.1", "b"));
+    scene.tear_away(&pool_id("p"));
+    scene.done();
+    assert_eq!(scene.due(), ["survey for claim a"]);
+    scene.done();
+    assert_eq!(scene.due(), ["read capi address p-10-0-0-1"]);
+}

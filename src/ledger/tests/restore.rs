@@ -86,7 +86,7 @@ fn d10_a_read_proves_nothing_of_an_address_that_has_changed_hands_meanwhile() {
     assert_eq!(scene.due(), ["read claim a"]);
     let other = Uid::new("other");
     scene.change_address("p-10-0-0-1", |address| {
-        address.owner = Some(crate::ledger::ClaimOwner { at: 1, uid: other.clone() });
+        address.owner = Some(ClaimOwner { at: 1, uid: other.clone() });
         address.annotated = Some(other);
     });
     scene.done();

@@ -1,6 +1,9 @@
 //! Small worlds, explored exhaustively: the real ledger over the model of the API server, and every order in which watches,
 //! decisions, writes, replies, people and faults can follow each other.
 //!
+//! Worlds that are too large for that are gone through by chance, many ways, with the same judges: that finds in seconds
+//! what a search that sees one corner of them whole does not come to.
+//!
 //! Time passes only when nothing else can happen, but for a watch that lags; a pool's own writes take effect at once, as
 //! no claim depends on them. A controller decides as soon as it learns something, unless a world says otherwise.
 
@@ -144,6 +147,8 @@ fn a_controller_that_does_not_fence_is_found_out() {
         let Err(broken) = explore(world, Order::Breadth, usize::MAX) else { panic!("nothing was found") };
         assert!(broken.why.contains("both publish 10.0.0.1"), "{broken}");
     }
+    let Err(broken) = walk(world, 0..1_000) else { panic!("nothing was found") };
+    assert!(broken.why.contains("both publish 10.0.0."), "{broken}");
 }
 
 /// All at once: two controllers, a claim of each kind, two addresses, and every fault once.

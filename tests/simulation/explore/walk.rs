@@ -4,11 +4,10 @@ use rand::rngs::SmallRng;
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 
-use super::node::print;
 use super::search::Broken;
 use super::state::{State, Step};
 use super::world::World;
-use crate::Seeds;
+use crate::likely;
 
 /// A way that is this long leads nowhere.
 const LONG: usize = 100_000;
@@ -18,7 +17,7 @@ const CHANGES: f64 = 0.05;
 
 /// Goes one way for each seed, until nothing is left that can happen, and says how many steps that were. What must hold
 /// in each state does, what must hold at rest does, and each comes to rest.
-pub fn walk(world: World, seeds: Seeds) -> Result<u64, Broken> {
+pub fn walk(world: World, seeds: impl Iterator<Item = u64>) -> Result<u64, Broken> {
     let begin = Broken::begin(world)?;
     let mut steps = 0;
     for seed in seeds {
@@ -61,10 +60,6 @@ impl Will {
         if self.rng.random_bool(CHANGES) {
             self.mood = self.rng.random();
         }
-        let likely = |step: &Step| {
-            let chance = SmallRng::seed_from_u64(print(&(self.mood, step))).random_range(-3.0..0.0);
-            10_f64.powf(chance)
-        };
-        steps.choose_weighted(&mut self.rng, likely).ok().copied()
+        steps.choose_weighted(&mut self.rng, |step| likely(self.mood, 3.0, step)).ok().copied()
     }
 }
