@@ -8,10 +8,11 @@ use ipam::ledger::{Claim, Uid};
 use crate::check::Check;
 use crate::server::Server;
 
-/// What is remembered of the past: the address that each claim publishes.
+/// What is remembered of the past: the address that each claim publishes, or that it has given it back. What comes late
+/// for a claim that has, and only has to go itself, is released again.
 #[derive(Clone, Default, Hash)]
 pub struct Judge {
-    published: BTreeMap<Uid, IpAddr>,
+    published: BTreeMap<Uid, Option<IpAddr>>,
 }
 
 impl Judge {
@@ -20,7 +21,7 @@ impl Judge {
         let mut holders: BTreeMap<IpAddr, &Claim> = BTreeMap::new();
         for (_, claim) in server.claims() {
             self.publication(server, claim)?;
-            let Some(ip) = self.published.get(&claim.meta.uid) else { continue };
+            let Some(Some(ip)) = self.published.get(&claim.meta.uid) else { continue };
             if let Some(other) = holders.insert(*ip, claim) {
                 return Err(format!("{} and {} both publish {ip}", other.id, claim.id));
             }
@@ -30,23 +31,26 @@ impl Judge {
     }
 
     fn publication(&mut self, server: &Server, claim: &Claim) -> Result<(), String> {
-        let before = self.published.get(&claim.meta.uid).copied();
+        let before = match self.published.get(&claim.meta.uid) {
+            Some(None) => return Ok(()),
+            before => before.copied().flatten(),
+        };
         let name = claim.shown.address.as_ref().filter(|_| claim.shown.ready.as_ref().is_some_and(|r| r.is));
         let Some(name) = name else {
             return before.map_or(Ok(()), |ip| Err(format!("{} published {ip} and does not now", claim.id)));
         };
         let address = server.address(&claim.address_id(name));
         if address.is_none() && claim.meta.deleting {
-            // It has given its address back, and only has to go itself. One controller waits for that before somebody
-            // else gets the address; two cannot, nor need they.
-            self.published.remove(&claim.meta.uid);
+            // One controller waits until the claim itself is gone before somebody else gets the address; two cannot, nor
+            // need they.
+            self.published.insert(claim.meta.uid.clone(), None);
             return Ok(());
         }
         let its = address.filter(|address| address.claim_uid() == Some(&claim.meta.uid));
         let Some(ip) = its.and_then(|address| address.ip) else {
             return Err(format!("{} publishes {name}, which is not its", claim.id));
         };
-        self.published.insert(claim.meta.uid.clone(), ip);
+        self.published.insert(claim.meta.uid.clone(), Some(ip));
         match before.filter(|before| *before != ip) {
             Some(before) => Err(format!("{} published {before} and now {ip}", claim.id)),
             None => Ok(()),
