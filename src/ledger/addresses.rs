@@ -125,8 +125,9 @@ impl Ledger {
         if let Some(holder) = self.claims.get_mut(&claim) {
             // The object that a claim publishes may be a later one of that name, which no watch has shown yet; nobody
             // makes one for a claim that is on its way out.
-            let publishes = holder.claim.shown.address.as_ref() == Some(&id.name);
-            holder.end_seen |= publishes && holder.claim.meta.deleting;
+            if holder.claim.shown.address.as_ref() == Some(&id.name) {
+                holder.end_seen = holder.claim.meta.deleting;
+            }
         }
         self.relink_claim(&claim);
         self.unblock(id);

@@ -160,7 +160,9 @@ impl Check {
         let late = !whose.alone;
         let is_new_to_it = match &write.act {
             Act::Take(_) => true,
-            Act::Adopt(adoption) => server.claim(&adoption.claim).is_none_or(|claim| claim.meta.deleting),
+            Act::Adopt(adoption) => server
+                .claim(&adoption.claim)
+                .is_none_or(|claim| claim.meta.uid == adoption.claim_uid && claim.meta.deleting),
             _ => false,
         };
         if let (Outcome::Seen(made), true) = (outcome, late && is_new_to_it) {

@@ -147,7 +147,7 @@ impl Ledger {
 
     /// The object that the other family would have for the address that a claim has reserved. Of a pool that does not
     /// exist (any more) it is not known what its objects are called; another controller may not know yet that it went.
-    fn twin(&self, claim: &Id) -> Option<Id> {
+    pub(super) fn twin(&self, claim: &Id) -> Option<Id> {
         let entry = self.claims.get(claim)?;
         let reserve = entry.reserve.as_ref()?;
         let book = self.books.get(&entry.claim.pool_id());

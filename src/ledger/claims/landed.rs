@@ -81,13 +81,13 @@ impl Ledger {
         }
         if object.kind == Kind::Address(write.subject.family().other()) {
             // What there is of it is taken in now; whether it stands in the way is seen from who holds the address.
-            self.set_fence(&write.subject, Fence::Passed);
+            if self.twin(&write.subject).as_ref() == Some(object) {
+                self.set_fence(&write.subject, Fence::Passed);
+            }
             return;
         }
-        let publishes = entry.claim.shown.address.as_ref() == Some(&object.name);
-        let stays = self.address(object).is_some_and(|address| !address.meta.deleting);
-        let Some(entry) = self.claims.get_mut(&write.subject) else { return };
-        entry.end_seen |= publishes && !stays;
+        let is_seen = matches!(outcome, Outcome::Seen(seen) if !seen.meta().deleting);
+        entry.end_seen |= !is_seen && entry.claim.shown.address.as_ref() == Some(&object.name);
         match outcome {
             // Not there: a take that went unanswered is sent again under the same name, so that if the first takes
             // effect after all, the second finds it.

@@ -31,8 +31,8 @@ pub(super) struct Entry {
     pub held: Held,
     /// The address that the claim publishes, which it therefore holds.
     publishes: Option<IpAddr>,
-    /// The address object that it publishes was looked for and not found, or only on its way out; or seen to end while the
-    /// claim was on its way out: there is no other of its name.
+    /// The address object that it publishes was looked for and not found, or only on its way out; or it was seen to end
+    /// while the claim was on its way out. Nothing was seen of another of its name since.
     pub end_seen: bool,
     /// The address that is being taken or published.
     reserve: Option<Box<Reserve>>,
@@ -236,7 +236,7 @@ impl Ledger {
         let same = old.claim.shown.address == claim.shown.address;
         let before = if same { None } else { old.publishes.take() };
         let end_seen = old.end_seen && same;
-        let heirloom = old.heirloom.take().filter(|_| old.claim.meta.uid == claim.meta.uid);
+        let heirloom = old.heirloom.take().filter(|_| same);
         if !same || old.claim.requested != claim.requested || old.claim.meta.deleting != claim.meta.deleting {
             // What it inherits, it may not any more.
             self.wake_held(&old);

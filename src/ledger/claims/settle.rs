@@ -62,18 +62,15 @@ impl Ledger {
         {
             return Some(self.look(&unknown));
         }
+        if !entry.is_certain_of(winner) {
+            return Some(self.make_certain(id, winner));
+        }
         let publishes = entry.publishes(winner);
         if !publishes {
             self.reserve(id, winner);
         }
-        let entry = self.claims.get(id)?;
-        if let Some(adoption) = self.adoption(entry, winner, now) {
-            let certain = entry.is_certain_of(winner);
-            return Some(if certain {
-                Act::Adopt(Box::new(adoption))
-            } else {
-                self.make_certain(id, winner)
-            });
+        if let Some(adoption) = self.adoption(self.claims.get(id)?, winner, now) {
+            return Some(Act::Adopt(Box::new(adoption)));
         }
         if !publishes {
             match self.gate(id, now) {

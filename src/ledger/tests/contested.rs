@@ -257,3 +257,28 @@ fn d1_an_address_whose_deletion_was_asked_for_and_that_is_published_since_become
     let due = scene.run_for(Duration::from_secs(1));
     assert_eq!(due[..3], ["read address p-10-0-0-1", ADOPT, "bind claim a to p-10-0-0-1"]);
 }
+
+#[test]
+fn d1_what_a_claim_publishes_is_looked_for_again_once_what_was_on_its_way_out_is_gone() {
+    let mut scene = Scene::with(pool("10.0.0.1-10.0.0.2"));
+    scene.run();
+    let shown = Shown { address: Some("p-10-0-0-1".into()), ..Shown::default() };
+    let uid = scene.add(Claim { shown, paused: true, ..claim("a") }).to_string();
+    let object = made("p-10-0-0-1", "10.0.0.1", "a", &uid);
+    scene.add(Address { meta: Meta { deleting: true, ..object.meta.clone() }, ..object.clone() });
+    scene.add(made("p-10-0-0-2", "10.0.0.2", "a", &uid));
+    let excluded = spec(&["10.0.0.2"]);
+    scene.change_pool("p", |pool| pool.rules = Arc::new(PoolRules::read(&excluded)));
+    scene.change_claim("a", |claim| claim.paused = false);
+    assert!(scene.due().contains(&"read address p-10-0-0-1".to_owned()));
+    scene.done();
+    assert_eq!(scene.due(), ["adopt address p-10-0-0-2 for claim a: annotations"]);
+    // Another controller, for which the pool still has the address, makes the object anew.
+    scene.tear_away(&object.id);
+    scene.add_unseen(object);
+    scene.done();
+    let due = scene.run();
+    assert_eq!(due[0], "read address p-10-0-0-1");
+    assert!(due.iter().all(|act| act != "bind claim a to p-10-0-0-2"), "{due:?}");
+    assert_eq!(scene.bound(), [("a", "p-10-0-0-1")]);
+}

@@ -10,12 +10,18 @@ use crate::server::Server;
 
 /// What is remembered of the past: the address that each claim publishes, or that it has given it back. What comes late
 /// for a claim that has, and only has to go itself, is released again.
-#[derive(Clone, Default, Hash)]
+#[derive(Clone, Hash)]
 pub struct Judge {
+    /// There are several controllers.
+    crowded: bool,
     published: BTreeMap<Uid, Option<IpAddr>>,
 }
 
 impl Judge {
+    pub fn of(controllers: usize) -> Self {
+        Self { crowded: controllers > 1, published: BTreeMap::new() }
+    }
+
     /// Judges what the server holds now.
     pub fn look(&mut self, server: &Server) -> Result<(), String> {
         let mut holders: BTreeMap<IpAddr, &Claim> = BTreeMap::new();
@@ -43,7 +49,9 @@ impl Judge {
         if address.is_none() && claim.meta.deleting {
             // One controller waits until the claim itself is gone before somebody else gets the address; two cannot, nor
             // need they.
-            self.published.insert(claim.meta.uid.clone(), None);
+            if self.crowded {
+                self.published.insert(claim.meta.uid.clone(), None);
+            }
             return Ok(());
         }
         let its = address.filter(|address| address.claim_uid() == Some(&claim.meta.uid));

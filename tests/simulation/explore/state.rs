@@ -90,7 +90,8 @@ impl State {
         let mut server = Server::default();
         create_pool(&mut server, world.addresses);
         world.bound.iter().for_each(|name| create_claim(&mut server, *name));
-        let hub = Hub { server, judge: Judge::default(), events: BTreeMap::new(), print: 0 };
+        let hub =
+            Hub { server, judge: Judge::of(world.controllers.len()), events: BTreeMap::new(), print: 0 };
         let node = |fences: &bool| Rc::new(Node::new(*fences));
         let nodes = world.controllers.iter().map(node).collect();
         let (now, left) = (Duration::from_secs(1000), Faults::default());
