@@ -193,6 +193,17 @@ const CROWDED: World = World {
     ..BUSY
 };
 
+/// The pool is changed while claims are served, and once more: who has an address keeps it.
+const CHANGED: World = World {
+    people: &[
+        Deed::Change(2, 3),
+        Deed::Delete((Metal3, "a")),
+        Deed::Create((Metal3, "a")),
+        Deed::Change(1, 2),
+    ],
+    ..BUSY
+};
+
 #[test]
 fn no_way_by_chance_leads_to_what_must_not_be() {
     let ways = crate::setting("WAYS").unwrap_or(10_000);
@@ -202,6 +213,7 @@ fn no_way_by_chance_leads_to_what_must_not_be() {
     walked("two controllers, recreation", World { controllers: TWO, ..RECREATE }, ways);
     walked("two controllers, claims that come and go, every fault twice", BUSY, ways);
     walked("two controllers, one address, claims that come and go, every fault twice", CROWDED, ways);
+    walked("two controllers, a pool that is changed, every fault twice", CHANGED, ways);
     walked(
         "one controller, claims that come and go, every fault twice",
         World { controllers: &[true], ..BUSY },

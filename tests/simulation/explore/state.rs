@@ -11,7 +11,7 @@ use rand::rngs::SmallRng;
 
 use super::judge::{Judge, at_rest};
 use super::node::{Node, print, print_write};
-use super::world::{Deed, Faults, World, claim_id, create_claim, create_pool};
+use super::world::{Deed, Faults, World, change_pool, claim_id, create_claim, create_pool};
 use crate::controller::Sent;
 use crate::server::{Event, KINDS, Server};
 
@@ -377,6 +377,7 @@ impl State {
         match deed {
             Deed::Create(name) => create_claim(server, name),
             Deed::Delete(name) => server.delete(&claim_id(name)),
+            Deed::Change(first, last) => change_pool(server, first, last),
         }
         self.hub_changed()
     }

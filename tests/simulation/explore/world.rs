@@ -40,6 +40,8 @@ pub type Name = (Family, &'static str);
 pub enum Deed {
     Create(Name),
     Delete(Name),
+    /// The pool has these addresses from now on, from the first to the last.
+    Change(u8, u8),
 }
 
 /// How often each fault may still happen.
@@ -61,11 +63,11 @@ pub fn claim_id((family, name): Name) -> Id {
     id(Kind::Claim(family), name)
 }
 
-/// A pool of so many addresses, lowest first.
-pub fn create_pool(server: &mut Server, addresses: u8) {
+/// The rules of a pool of these addresses, lowest first.
+fn rules(first: u8, last: u8) -> Arc<PoolRules> {
     let entry = PoolEntry {
-        start: Some("10.0.0.1".into()),
-        end: Some(format!("10.0.0.{addresses}")),
+        start: Some(format!("10.0.0.{first}")),
+        end: Some(format!("10.0.0.{last}")),
         ..PoolEntry::default()
     };
     let spec = IPPoolSpec {
@@ -74,11 +76,25 @@ pub fn create_pool(server: &mut Server, addresses: u8) {
         allocation_strategy: Some(AllocationStrategy::Sequential),
         ..IPPoolSpec::default()
     };
+    Arc::new(PoolRules::read(&spec))
+}
+
+/// The pool has other addresses from now on, whoever has those that it had.
+pub fn change_pool(server: &mut Server, first: u8, last: u8) {
+    server.change(&id(Kind::Pool, "p"), |object| {
+        if let Seen::Pool(pool) = &mut object.seen {
+            pool.rules = rules(first, last);
+        }
+    });
+}
+
+/// A pool of so many addresses.
+pub fn create_pool(server: &mut Server, addresses: u8) {
     let id = id(Kind::Pool, "p");
     let pool = Pool {
         meta: server.new_meta(&id),
         id,
-        rules: Arc::new(PoolRules::read(&spec)),
+        rules: rules(1, addresses),
         name_prefix: "p".into(),
         cluster: None,
         paused: false,
