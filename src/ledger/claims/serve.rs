@@ -111,7 +111,7 @@ impl Ledger {
         if let Some(why) = self.closed(&entry.claim.pool_id()) {
             self.leave_queue(id);
             self.drop_reserve(id);
-            return self.show(id, Verdict::NotReady(why), now);
+            return self.show_for_want(id, Verdict::NotReady(why), now);
         }
         if let Some(act) = self.inherit(id) {
             return Some(act);

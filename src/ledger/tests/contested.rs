@@ -282,3 +282,14 @@ fn d1_what_a_claim_publishes_is_looked_for_again_once_what_was_on_its_way_out_is
     assert!(due.iter().all(|act| act != "bind claim a to p-10-0-0-2"), "{due:?}");
     assert_eq!(scene.bound(), [("a", "p-10-0-0-1")]);
 }
+
+#[test]
+fn a_claim_that_publishes_an_address_which_was_not_seen_yet_is_not_told_that_its_pool_is_gone() {
+    let mut scene = Scene::with(pool("10.0.0.1-10.0.0.1"));
+    scene.run();
+    scene.tear_away(&pool_id("p"));
+    let shown = Shown { address: Some("p-10-0-0-1".into()), ..Shown::default() };
+    let uid = scene.add(Claim { shown, ..claim("a") }).to_string();
+    scene.add_unseen(made("p-10-0-0-1", "10.0.0.1", "a", &uid));
+    assert_eq!(scene.run(), ["read address p-10-0-0-1", "bind claim a to p-10-0-0-1"]);
+}

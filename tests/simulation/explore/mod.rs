@@ -204,6 +204,11 @@ const CHANGED: World = World {
     ..BUSY
 };
 
+const TORN: World = World {
+    people: &[Deed::Tear, Deed::Renew, Deed::Delete((Metal3, "a")), Deed::Create((Metal3, "a"))],
+    ..BUSY
+};
+
 #[test]
 fn no_way_by_chance_leads_to_what_must_not_be() {
     let ways = crate::setting("WAYS").unwrap_or(10_000);
@@ -214,6 +219,7 @@ fn no_way_by_chance_leads_to_what_must_not_be() {
     walked("two controllers, claims that come and go, every fault twice", BUSY, ways);
     walked("two controllers, one address, claims that come and go, every fault twice", CROWDED, ways);
     walked("two controllers, a pool that is changed, every fault twice", CHANGED, ways);
+    walked("two controllers, a pool that is torn away, every fault twice", TORN, ways);
     walked(
         "one controller, claims that come and go, every fault twice",
         World { controllers: &[true], ..BUSY },

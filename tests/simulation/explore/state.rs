@@ -11,7 +11,7 @@ use rand::rngs::SmallRng;
 
 use super::judge::{Judge, at_rest};
 use super::node::{Node, print, print_write};
-use super::world::{Deed, Faults, World, change_pool, claim_id, create_claim, create_pool};
+use super::world::{Deed, Faults, World, change_pool, claim_id, create_claim, create_pool, tear_pool};
 use crate::controller::Sent;
 use crate::server::{Event, KINDS, Server};
 
@@ -378,6 +378,8 @@ impl State {
             Deed::Create(name) => create_claim(server, name),
             Deed::Delete(name) => server.delete(&claim_id(name)),
             Deed::Change(first, last) => change_pool(server, first, last),
+            Deed::Tear => tear_pool(server),
+            Deed::Renew => create_pool(server, self.world.addresses),
         }
         self.hub_changed()
     }

@@ -42,6 +42,10 @@ pub enum Deed {
     Delete(Name),
     /// The pool has these addresses from now on, from the first to the last.
     Change(u8, u8),
+    /// The pool is taken away by force.
+    Tear,
+    /// The pool is there again, as it was at first.
+    Renew,
 }
 
 /// How often each fault may still happen.
@@ -86,6 +90,13 @@ pub fn change_pool(server: &mut Server, first: u8, last: u8) {
             pool.rules = rules(first, last);
         }
     });
+}
+
+/// The pool is gone, whoever held it.
+pub fn tear_pool(server: &mut Server) {
+    let id = id(Kind::Pool, "p");
+    server.change(&id, |object| object.finalizers.clear());
+    server.delete(&id);
 }
 
 /// A pool of so many addresses.
