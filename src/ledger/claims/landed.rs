@@ -87,7 +87,7 @@ impl Ledger {
             return;
         }
         let is_seen = matches!(outcome, Outcome::Seen(seen) if !seen.meta().deleting);
-        entry.end_seen |= !is_seen && entry.claim.shown.address.as_ref() == Some(&object.name);
+        entry.end_seen |= entry.sought && !is_seen;
         match outcome {
             // Not there: a take that went unanswered is sent again under the same name, so that if the first takes
             // effect after all, the second finds it.

@@ -23,6 +23,7 @@ use inherit::Heirloom;
 
 /// What is known of a claim. What few claims have at a time is in boxes: there are many claims.
 #[derive(Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is known, or not, by itself")]
 pub(super) struct Entry {
     pub claim: Claim,
     /// What is known may be out of date.
@@ -34,6 +35,8 @@ pub(super) struct Entry {
     /// The address object that it publishes was looked for and not found, or only on its way out; or it was seen to end
     /// while the claim was on its way out. Nothing was seen of another of its name since.
     pub end_seen: bool,
+    /// It published what the read that is under way looks for when that was sent.
+    sought: bool,
     /// The address that is being taken or published.
     reserve: Option<Box<Reserve>>,
     /// Names of address objects that nobody else may make.
@@ -151,6 +154,7 @@ impl Entry {
             held,
             publishes,
             end_seen,
+            sought,
             reserve,
             locks,
             lost: _,
@@ -159,7 +163,7 @@ impl Entry {
             in_flight,
             retry,
         } = self;
-        (claim, unsure, held, publishes, end_seen, heirloom).hash(into);
+        (claim, unsure, held, publishes, end_seen, sought, heirloom).hash(into);
         (locks, queued, in_flight, retry.left(now), reserve.is_some()).hash(into);
         if let Some(reserve) = reserve {
             reserve.digest(now, *in_flight, into);
@@ -218,6 +222,7 @@ impl Ledger {
             held,
             publishes: None,
             end_seen: false,
+            sought: false,
             reserve: None,
             locks: Vec::new(),
             lost: None,
@@ -235,13 +240,14 @@ impl Ledger {
         let (id, pool) = (claim.id.clone(), claim.pool_id());
         let same = old.claim.shown.address == claim.shown.address;
         let before = if same { None } else { old.publishes.take() };
-        let end_seen = old.end_seen && same;
+        let (end_seen, sought) = (old.end_seen && same, old.sought && same);
         let heirloom = old.heirloom.take().filter(|_| same);
         if !same || old.claim.requested != claim.requested || old.claim.meta.deleting != claim.meta.deleting {
             // What it inherits, it may not any more.
             self.wake_held(&old);
         }
-        self.claims.insert(id.clone(), Box::new(Entry { claim, unsure: false, end_seen, heirloom, ..old }));
+        self.claims
+            .insert(id.clone(), Box::new(Entry { claim, unsure: false, end_seen, sought, heirloom, ..old }));
         self.relink_claim(&id);
         if let Some(ip) = before {
             self.let_go(&pool, ip);

@@ -33,6 +33,8 @@ impl Ledger {
         if let (Act::Take(_) | Act::Adopt(_), Some(reserve)) = (&act, &mut entry.reserve) {
             reserve.asked = now.elapsed;
         }
+        let published = entry.claim.shown.address.as_ref().map(|name| entry.claim.address_id(name));
+        entry.sought = matches!(&act, Act::Look { object, .. } if published.as_ref() == Some(object));
         entry.in_flight = true;
         Some(Step { subject: id.clone(), uid: entry.claim.meta.uid.clone(), act })
     }

@@ -293,3 +293,20 @@ fn a_claim_that_publishes_an_address_which_was_not_seen_yet_is_not_told_that_its
     scene.add_unseen(made("p-10-0-0-1", "10.0.0.1", "a", &uid));
     assert_eq!(scene.run(), ["read address p-10-0-0-1", "bind claim a to p-10-0-0-1"]);
 }
+
+#[test]
+fn a_read_that_was_sent_before_its_object_was_published_does_not_prove_that_it_is_gone() {
+    let mut scene = Scene::with(pool("10.0.0.1-10.0.0.1"));
+    scene.add(claim("a"));
+    scene.due();
+    scene.lose();
+    scene.pass(Duration::from_secs(1));
+    assert!(scene.due().contains(&"read address p-10-0-0-1".to_owned()));
+    // Meanwhile another controller makes the object and lets the claim publish it, and the pool is torn away.
+    scene.change_claim("a", |claim| claim.shown.address = Some("p-10-0-0-1".into()));
+    scene.tear_away(&pool_id("p"));
+    scene.done();
+    let uid = scene.server.objects[&claim_id("a")].meta().uid.to_string();
+    scene.add_unseen(made("p-10-0-0-1", "10.0.0.1", "a", &uid));
+    assert_eq!(scene.run(), ["read address p-10-0-0-1", "bind claim a to p-10-0-0-1"]);
+}
