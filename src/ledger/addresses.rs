@@ -94,11 +94,8 @@ impl Ledger {
             },
         };
         let (claim, pool) = (entry.address.claim_id(), entry.address.pool_id());
-        if let Some(holder) = self.claims.get_mut(&claim)
-            && holder.claim.shown.address.as_ref() == Some(&id.name)
-            && !entry.address.meta.deleting
-        {
-            holder.end_seen = false;
+        if let Some(holder) = self.claims.get_mut(&claim).filter(|_| !entry.address.meta.deleting) {
+            holder.may_exist(&id);
         }
         self.tell_of_name(&entry.address);
         self.addresses.insert(id.clone(), Box::new(entry));
@@ -123,11 +120,7 @@ impl Ledger {
         self.unlink_address(&entry.address);
         let claim = entry.address.claim_id();
         if let Some(holder) = self.claims.get_mut(&claim) {
-            // The object that a claim publishes may be a later one of that name, which no watch has shown yet; nobody
-            // makes one for a claim that is on its way out.
-            if holder.claim.shown.address.as_ref() == Some(&id.name) {
-                holder.end_seen = holder.claim.meta.deleting;
-            }
+            holder.saw_end(id);
         }
         self.relink_claim(&claim);
         self.unblock(id);

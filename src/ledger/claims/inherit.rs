@@ -30,6 +30,11 @@ pub(super) struct Heirloom {
 }
 
 impl Heirloom {
+    /// Nothing is proven yet.
+    pub(super) fn of(address: &Address) -> Self {
+        Self { object: address.meta.uid.clone(), of: address.claim_uid().cloned(), proven: false }
+    }
+
     fn is(&self, address: &Address) -> bool {
         self.object == address.meta.uid && address.claim_uid() == self.of.as_ref()
     }
@@ -83,15 +88,14 @@ impl Ledger {
             self.tasks.extend(strangers.into_iter().map(Task::Address));
             return None;
         };
-        let left = left.clone();
-        Some(self.make_certain(id, &left))
+        let left = Heirloom::of(left);
+        Some(self.make_certain(id, left))
     }
 
     /// The read that makes certain whose an address object is that names the claim and was made for another.
-    pub(super) fn make_certain(&mut self, id: &Id, address: &Address) -> Act {
-        let (object, of) = (address.meta.uid.clone(), address.claim_uid().cloned());
+    pub(super) fn make_certain(&mut self, id: &Id, left: Heirloom) -> Act {
         if let Some(entry) = self.claims.get_mut(id) {
-            entry.heirloom = Some(Box::new(Heirloom { object, of, proven: false }));
+            entry.heirloom = Some(Box::new(left));
         }
         self.look(id)
     }

@@ -3,6 +3,7 @@
 use rand::Rng;
 
 use super::super::{Act, Ledger, Now, Outcome, Write};
+use super::End;
 use super::fence::Fence;
 use crate::api::Kind;
 
@@ -86,8 +87,10 @@ impl Ledger {
             }
             return;
         }
-        let is_seen = matches!(outcome, Outcome::Seen(seen) if !seen.meta().deleting);
-        entry.end_seen |= entry.sought && !is_seen;
+        let stays = matches!(outcome, Outcome::Seen(seen) if !seen.meta().deleting);
+        if entry.end == End::Sought {
+            entry.end = if stays { End::Unknown } else { End::Seen };
+        }
         match outcome {
             // Not there: a take that went unanswered is sent again under the same name, so that if the first takes
             // effect after all, the second finds it.

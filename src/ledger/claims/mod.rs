@@ -23,7 +23,6 @@ use inherit::Heirloom;
 
 /// What is known of a claim. What few claims have at a time is in boxes: there are many claims.
 #[derive(Clone)]
-#[expect(clippy::struct_excessive_bools, reason = "each is known, or not, by itself")]
 pub(super) struct Entry {
     pub claim: Claim,
     /// What is known may be out of date.
@@ -32,11 +31,8 @@ pub(super) struct Entry {
     pub held: Held,
     /// The address that the claim publishes, which it therefore holds.
     publishes: Option<IpAddr>,
-    /// The address object that it publishes was looked for and not found, or only on its way out; or it was seen to end
-    /// while the claim was on its way out. Nothing was seen of another of its name since.
-    pub end_seen: bool,
-    /// It published what the read that is under way looks for when that was sent.
-    sought: bool,
+    /// Whether the address object that it publishes is known to have ended.
+    end: End,
     /// The address that is being taken or published.
     reserve: Option<Box<Reserve>>,
     /// Names of address objects that nobody else may make.
@@ -66,6 +62,18 @@ struct Reserve {
     touched: Option<(Uid, Duration)>,
     /// Whether the other family is known not to have the address too.
     fence: Fence,
+}
+
+/// What is known of the end of the address object that a claim publishes.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum End {
+    /// Nothing: there may be one of its name.
+    Unknown,
+    /// It is being read, and was published before that was sent.
+    Sought,
+    /// It was looked for and not found, or only on its way out; or it was seen to end while the claim was on its way out.
+    /// Nothing was seen of another of its name since.
+    Seen,
 }
 
 /// A queue of claims that wait: for this address, or for any.
@@ -153,8 +161,7 @@ impl Entry {
             unsure,
             held,
             publishes,
-            end_seen,
-            sought,
+            end,
             reserve,
             locks,
             lost: _,
@@ -163,7 +170,7 @@ impl Entry {
             in_flight,
             retry,
         } = self;
-        (claim, unsure, held, publishes, end_seen, sought, heirloom).hash(into);
+        (claim, unsure, held, publishes, end, heirloom).hash(into);
         (locks, queued, in_flight, retry.left(now), reserve.is_some()).hash(into);
         if let Some(reserve) = reserve {
             reserve.digest(now, *in_flight, into);
@@ -176,7 +183,28 @@ impl Entry {
     }
 
     fn publishes(&self, address: &Address) -> bool {
-        self.claim.shown.address.as_ref() == Some(&address.id.name)
+        self.publishes_object(&address.id)
+    }
+
+    fn publishes_object(&self, object: &Id) -> bool {
+        self.claim.shown.address.as_ref() == Some(&object.name)
+    }
+
+    /// An address object that names the claim was seen and stays, or another may have taken its place.
+    pub fn may_exist(&mut self, object: &Id) {
+        if self.publishes_object(object) && self.end == End::Seen {
+            self.end = End::Unknown;
+        }
+    }
+
+    /// An address object that names the claim was seen to end. That which the claim publishes may be a later one of that
+    /// name, which no watch has shown yet; nobody makes one for a claim that is on its way out.
+    pub fn saw_end(&mut self, object: &Id) {
+        if self.claim.meta.deleting && self.publishes_object(object) {
+            self.end = End::Seen;
+        } else {
+            self.may_exist(object);
+        }
     }
 }
 
@@ -221,8 +249,7 @@ impl Ledger {
             unsure: false,
             held,
             publishes: None,
-            end_seen: false,
-            sought: false,
+            end: End::Unknown,
             reserve: None,
             locks: Vec::new(),
             lost: None,
@@ -240,14 +267,13 @@ impl Ledger {
         let (id, pool) = (claim.id.clone(), claim.pool_id());
         let same = old.claim.shown.address == claim.shown.address;
         let before = if same { None } else { old.publishes.take() };
-        let (end_seen, sought) = (old.end_seen && same, old.sought && same);
+        let end = if same { old.end } else { End::Unknown };
         let heirloom = old.heirloom.take().filter(|_| same);
         if !same || old.claim.requested != claim.requested || old.claim.meta.deleting != claim.meta.deleting {
             // What it inherits, it may not any more.
             self.wake_held(&old);
         }
-        self.claims
-            .insert(id.clone(), Box::new(Entry { claim, unsure: false, end_seen, sought, heirloom, ..old }));
+        self.claims.insert(id.clone(), Box::new(Entry { claim, unsure: false, end, heirloom, ..old }));
         self.relink_claim(&id);
         if let Some(ip) = before {
             self.let_go(&pool, ip);

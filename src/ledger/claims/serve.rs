@@ -4,8 +4,9 @@ use rand::Rng;
 
 use super::super::addresses::release;
 use super::super::{Act, Address, Claim, Id, Ledger, Now, Ready, Shown, Step, Task, Text, Verdict};
-use super::{Choice, Entry};
-use crate::api::Family;
+use super::inherit::Heirloom;
+use super::{Choice, End, Entry};
+use crate::api::{Family, Kind};
 
 impl Ledger {
     pub(in crate::ledger) fn due_for_claim(&mut self, id: &Id, now: Now, rng: &mut impl Rng) -> Option<Step> {
@@ -33,8 +34,13 @@ impl Ledger {
         if let (Act::Take(_) | Act::Adopt(_), Some(reserve)) = (&act, &mut entry.reserve) {
             reserve.asked = now.elapsed;
         }
-        let published = entry.claim.shown.address.as_ref().map(|name| entry.claim.address_id(name));
-        entry.sought = matches!(&act, Act::Look { object, .. } if published.as_ref() == Some(object));
+        let address = Kind::Address(id.family());
+        let seeks = |object: &Id| object.kind == address && entry.publishes_object(object);
+        entry.end = match (entry.end, &act) {
+            (End::Seen, _) => End::Seen,
+            (_, Act::Look { object, .. }) if seeks(object) => End::Sought,
+            _ => End::Unknown,
+        };
         entry.in_flight = true;
         Some(Step { subject: id.clone(), uid: entry.claim.meta.uid.clone(), act })
     }
@@ -56,9 +62,9 @@ impl Ledger {
             if address.meta.deleting || entry.is_certain_of(address) {
                 return Some(act);
             }
-            let address = address.clone();
+            let left = Heirloom::of(address);
             drop(held);
-            return Some(self.make_certain(id, &address));
+            return Some(self.make_certain(id, left));
         }
         drop(held);
         if let Some(unknown) = self.published_but_unknown(entry) {
@@ -73,7 +79,7 @@ impl Ledger {
         let name = entry.claim.shown.address.as_ref()?;
         let id = entry.claim.address_id(name);
         let stays = self.address(&id).is_some_and(|address| !address.meta.deleting);
-        (!entry.end_seen && !stays).then_some(id)
+        (entry.end != End::Seen && !stays).then_some(id)
     }
 
     /// The next step of a claim that lives.

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use super::super::addresses::release;
 use super::super::{Act, Address, Adoption, Id, Ledger, Now, Place, Verdict};
 use super::fence::Gate;
+use super::inherit::Heirloom;
 use super::{Entry, Reserve};
 
 impl Ledger {
@@ -63,7 +64,7 @@ impl Ledger {
             return Some(self.look(&unknown));
         }
         if !entry.is_certain_of(winner) {
-            return Some(self.make_certain(id, winner));
+            return Some(self.make_certain(id, Heirloom::of(winner)));
         }
         let publishes = entry.publishes(winner);
         if !publishes {
