@@ -10,10 +10,13 @@
 mod counters;
 mod floor;
 mod layout;
+mod profile;
 mod report;
 mod scenario;
 mod scene;
 mod watching;
+
+use std::path::PathBuf;
 
 use ipam::api::{Family, Kind};
 use scenario::Scenario;
@@ -34,6 +37,8 @@ struct Settings {
     keep: bool,
     /// The requests a claim are shown by verb, resource and code.
     requests: bool,
+    /// Where profiles of the API server are left.
+    profiles: Option<PathBuf>,
     /// The floor comes first.
     contenders: Vec<Contender>,
 }
@@ -118,6 +123,7 @@ fn settings() -> Settings {
         bare: false,
         keep: false,
         requests: false,
+        profiles: None,
         contenders: vec![Contender::Floor, Contender::Controller],
     };
     let mut arguments = std::env::args().skip(1);
@@ -133,12 +139,13 @@ fn settings() -> Settings {
             "--keep" => settings.keep = true,
             "--watched" => settings.contenders.insert(1, Contender::WatchedFloor),
             "--requests" => settings.requests = true,
+            "--profile" => settings.profiles = Some(value().into()),
             "--peer" => settings.contenders.push(Contender::Peer(value())),
             // What cargo adds.
             "--bench" => {}
             other => panic!(
                 "unknown argument {other}; there are --scenario S, --claims N, --pools N, --kind K, --rounds N, --bare, \
-                 --keep, --watched, --requests and --peer COMMAND"
+                 --keep, --watched, --requests, --profile DIR and --peer COMMAND"
             ),
         }
     }
@@ -147,8 +154,8 @@ fn settings() -> Settings {
     let is_burst = matches!(settings.scenario, Scenario::Burst | Scenario::Ipv6 | Scenario::Crowded);
     let is_watched = settings.contenders.iter().any(|contender| matches!(contender, Contender::WatchedFloor));
     assert!(
-        is_burst || !(settings.keep || is_watched),
-        "--keep and --watched are for burst, ipv6 and crowded"
+        is_burst || !(settings.keep || is_watched || settings.profiles.is_some()),
+        "--keep, --watched and --profile are for burst, ipv6 and crowded"
     );
     if settings.scenario == Scenario::Restart {
         // It keeps nothing that it would have to find out again.

@@ -9,7 +9,7 @@ use kube::api::DynamicObject;
 use crate::floor::{self, Taken};
 use crate::layout::{Layout, Strategy};
 use crate::scene::{Scene, Served};
-use crate::{Contender, Settings, counters, watching};
+use crate::{Contender, Settings, counters, profile, watching};
 
 /// What is asked.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -107,10 +107,14 @@ async fn burst(scene: &Scene<'_>, settings: &Settings, contender: &Contender) ->
     let before = Counts::now(scene).await;
     let start = Instant::now();
     let watch = tokio::spawn(watching::bound(scene.claims(), "claim", claims.len(), start));
+    let profile = settings.profiles.as_ref().map(|folder| profile::begin(scene, contender, folder));
     let _readers = matches!(contender, Contender::WatchedFloor).then(|| watching::read(scene));
     let (served, taken) = serve(scene, contender, &claims, first).await;
     let bound = watch.await.expect("the watch ends");
     let middle = Counts::now(scene).await;
+    if let Some(profile) = profile {
+        profile.await.expect("the profile can be kept");
+    }
     let (mut released, mut requests) = (None, [before.until(&middle, claims.len()), BTreeMap::new()]);
     if !settings.keep {
         let start = Instant::now();

@@ -17,7 +17,7 @@ use crate::layout::Layout;
 
 pub struct Scene<'a> {
     pub plane: &'a ControlPlane,
-    client: Client,
+    pub client: Client,
     namespace: String,
     pub family: Family,
     pub layout: Layout,

@@ -5,7 +5,8 @@
 //! what a search that sees one corner of them whole does not come to.
 //!
 //! Time passes only when nothing else can happen, but for a watch that lags; a pool's own writes take effect at once, as
-//! no claim depends on them. A controller decides as soon as it learns something, unless a world says otherwise.
+//! no claim depends on them. A controller decides as soon as it learns something, unless a world says otherwise. In most
+//! worlds each reply and each watch takes any time; in a swift one only those that are counted among the faults do.
 
 mod judge;
 mod node;
@@ -21,7 +22,7 @@ use ipam::api::Family::{Capi, Metal3};
 
 use search::{Explored, Order, explore};
 use walk::walk;
-use world::{Deed, Faults, World};
+use world::{Deed, Faults, Pace, World};
 
 use crate::in_parallel;
 
@@ -34,7 +35,7 @@ const ALL: Faults = Faults { crashes: 1, delays: 1, lags: 1 };
 /// One controller, one claim of each kind, an address for each.
 const ALONE: World = World {
     controllers: &[true],
-    prompt: true,
+    pace: Pace::Prompt,
     addresses: 2,
     bound: &[],
     fresh: &[(Metal3, "a"), (Capi, "b")],
@@ -98,7 +99,7 @@ fn walked(name: &str, world: World, walks: u64) {
 #[test]
 fn one_controller_serves_a_claim_of_each_kind_in_every_order() {
     holds("both kinds", ALONE);
-    holds("both kinds, deciding at leisure", World { prompt: false, ..ALONE });
+    holds("both kinds, deciding at leisure", World { pace: Pace::Leisurely, ..ALONE });
     holds("both kinds, one address", ONE_ADDRESS);
 }
 
@@ -147,6 +148,10 @@ fn a_controller_that_does_not_fence_is_found_out() {
         let Err(broken) = explore(world, Order::Breadth, usize::MAX) else { panic!("nothing was found") };
         assert!(broken.why.contains("both publish 10.0.0.1"), "{broken}");
     }
+    // One late watch alone does not bring them there: whoever hears of the other's address withdraws.
+    let swift = World { pace: Pace::Swift, faults: Faults { lags: 2, ..NONE }, ..world };
+    let Err(broken) = walk(swift, 0..100_000) else { panic!("nothing was found") };
+    assert!(broken.why.contains("both publish 10.0.0."), "{broken}");
     let Err(broken) = walk(world, 0..1_000) else { panic!("nothing was found") };
     assert!(broken.why.contains("both publish 10.0.0."), "{broken}");
 }
@@ -161,6 +166,33 @@ const EVERYTHING_FOR_ONE: World = World { controllers: TWO, faults: ALL, ..ONE_C
 fn two_controllers_in_turn_give_a_claim_one_address_whatever_goes_wrong_once() {
     let world = World { switches: Some(0), ..EVERYTHING_FOR_ONE };
     holds("two controllers in turn, one claim, every fault", world);
+}
+
+/// Two controllers, a claim of each kind, two addresses; what is not late is there at once.
+const SWIFT: World = World { controllers: TWO, pace: Pace::Swift, ..ALONE };
+
+#[test]
+fn two_swift_controllers_serve_a_claim_of_each_kind() {
+    holds("two swift controllers, both kinds", SWIFT);
+    holds("two swift controllers, both kinds, a late write or reply", World { faults: DELAY, ..SWIFT });
+}
+
+#[test]
+fn two_swift_controllers_give_a_claim_one_address_whatever_goes_wrong_once() {
+    let world = World { faults: ALL, ..EVERYTHING_FOR_ONE };
+    holds("two swift controllers, one claim, every fault", World { pace: Pace::Swift, ..world });
+}
+
+#[test]
+fn two_swift_controllers_hand_an_address_on_whatever_goes_wrong() {
+    for (name, claims) in [("release", RELEASE), ("recreation", RECREATE)] {
+        let world = World { controllers: TWO, pace: Pace::Swift, ..claims };
+        holds(&format!("two swift controllers, {name}, a crash"), World { faults: CRASH, ..world });
+        holds(
+            &format!("two swift controllers, {name}, a late write or reply"),
+            World { faults: DELAY, ..world },
+        );
+    }
 }
 
 const TWICE: Faults = Faults { crashes: 2, delays: 2, lags: 2 };
@@ -271,4 +303,10 @@ fn large_two_controllers_serve_a_claim_of_each_kind_whatever_goes_wrong_once() {
     let world = World { switches: Some(0), ..EVERYTHING };
     large("two controllers in turn, both kinds, every fault", world);
     large("two controllers, both kinds, every fault", EVERYTHING);
+}
+
+#[test]
+fn large_two_swift_controllers_serve_a_claim_of_each_kind_whatever_goes_wrong() {
+    large("two swift controllers, both kinds, a crash", World { faults: CRASH, ..SWIFT });
+    large("two swift controllers, both kinds, a late watch", World { faults: LAG, ..SWIFT });
 }

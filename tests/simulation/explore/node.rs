@@ -15,8 +15,10 @@ pub struct Node {
     pub controller: Controller,
     /// The last version of each object that it was told of, in whatever way.
     told: BTreeMap<Id, u64>,
-    /// The watch that has kept silent while time passed.
+    /// The watch that is late: that keeps silent while time passes, or whatever happens in a swift world.
     pub silent: Option<Kind>,
+    /// The write whose reply is late.
+    pub held: Option<u64>,
     /// None yet where it is 0.
     pub print: u64,
 }
@@ -36,7 +38,13 @@ pub fn print_write(write: &Write) -> u64 {
 impl Node {
     /// One that knows nothing.
     pub fn new(fences: bool) -> Self {
-        Self { controller: Controller::new(fences), told: BTreeMap::new(), silent: None, print: 0 }
+        Self {
+            controller: Controller::new(fences),
+            told: BTreeMap::new(),
+            silent: None,
+            held: None,
+            print: 0,
+        }
     }
 
     /// The next that the watch of a kind has to tell.
@@ -60,10 +68,9 @@ impl Node {
     pub fn renew_print(&mut self, now: Now) {
         let mut sent: Vec<(u64, u64)> = Vec::new();
         for Sent { write, outcome } in &self.controller.sent {
-            sent.push((
-                print(&(print_write(write), outcome.as_ref().map(|o| format!("{o:?}")))),
-                write.number,
-            ));
+            let (outcome, is_held) =
+                (outcome.as_ref().map(|o| format!("{o:?}")), self.held == Some(write.number));
+            sent.push((print(&(print_write(write), outcome, is_held)), write.number));
         }
         sent.sort_unstable();
         let ledger = self.controller.ledger.digest(now, sent.iter().map(|(_, number)| *number));

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use ipam::api::Kind;
+use ipam::api::{Family, Kind};
 use ipam::ledger::{Act, Now, Outcome, Write};
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 
 use super::judge::{Judge, at_rest};
 use super::node::{Node, print, print_write};
-use super::world::{Deed, Faults, World, change_pool, claim_id, create_claim, create_pool, tear_pool};
+use super::world::{Deed, Faults, Pace, World, change_pool, claim_id, create_claim, create_pool, tear_pool};
 use crate::controller::Sent;
 use crate::server::{Event, KINDS, Server};
 
@@ -55,6 +55,10 @@ pub enum Step {
     Reply(usize, usize),
     /// The controller gives a write up; it is late.
     Delay(usize, usize),
+    /// The server carries it out, and the reply is late.
+    Hold(usize, usize),
+    /// A watch is late from here on, until it has told all there is.
+    Lag(usize, Kind),
     /// A late write arrives.
     Land(usize),
     /// A controller dies and starts again.
@@ -73,11 +77,20 @@ impl Step {
             | Self::Decide(which)
             | Self::Execute(which, _)
             | Self::Reply(which, _)
-            | Self::Delay(which, _) => Some(which),
-            Self::Land(_) | Self::Crash(_) | Self::People | Self::Pass => None,
+            | Self::Delay(which, _)
+            | Self::Hold(which, _) => Some(which),
+            Self::Lag(..) | Self::Land(_) | Self::Crash(_) | Self::People | Self::Pass => None,
         }
     }
 }
+
+/// What a controller learns of that others write: pools are heard of at once in any case.
+const WATCHES: [Kind; 4] = [
+    Kind::Claim(Family::Metal3),
+    Kind::Claim(Family::Capi),
+    Kind::Address(Family::Metal3),
+    Kind::Address(Family::Capi),
+];
 
 /// Chance has no part in a small world.
 fn rng() -> SmallRng {
@@ -160,6 +173,10 @@ impl State {
             steps.retain(|step| step.who().is_none_or(|which| which == last));
         }
         steps.extend((0..self.late.len()).map(Step::Land));
+        if self.left.lags > 0 && self.is_swift() {
+            let lags = |which| WATCHES.map(|kind| Step::Lag(which, kind));
+            steps.extend((0..self.nodes.len()).flat_map(lags));
+        }
         if self.left.crashes > 0 {
             steps.extend((0..self.nodes.len()).map(Step::Crash));
         }
@@ -173,7 +190,7 @@ impl State {
 
     /// Nothing is left to do, unless people do something or a fault comes up.
     pub fn is_at_rest(steps: &[Step]) -> bool {
-        steps.iter().all(|step| matches!(step, Step::Land(_) | Step::Crash(_) | Step::People))
+        steps.iter().all(|step| matches!(step, Step::Lag(..) | Step::Land(_) | Step::Crash(_) | Step::People))
     }
 
     /// What has to hold where nothing is left to do.
@@ -208,6 +225,9 @@ impl State {
             if self.left.delays > 0 && !is_read(&sent.write) {
                 steps.push(Step::Delay(which, at));
             }
+            if self.left.delays > 0 && self.is_swift() {
+                steps.push(Step::Hold(which, at));
+            }
         }
         steps
     }
@@ -235,7 +255,7 @@ impl State {
             self.turn = Some((which, switches - u8::from(self.goes_on(last))));
         }
         self.happen(step)?;
-        if self.world.prompt {
+        if self.world.pace != Pace::Leisurely {
             (0..self.nodes.len()).try_for_each(|which| self.be_prompt(which))?;
         }
         Ok(())
@@ -245,11 +265,16 @@ impl State {
         match step {
             Step::Hear(which, kind) => self.hear(which, kind),
             Step::Decide(which) => self.decide(which)?,
-            Step::Execute(which, at) => {
-                let write = self.nodes[which].controller.sent[at].write.clone();
-                let outcome = self.carry_out(&write)?;
-                let controller = &mut self.node(which).controller;
-                controller.sent[at].outcome = Some(controller.answer(&write, outcome));
+            Step::Execute(which, at) => self.execute(which, at)?,
+            Step::Hold(which, at) => {
+                self.left.delays -= 1;
+                self.execute(which, at)?;
+                let node = self.node(which);
+                node.held = Some(node.controller.sent[at].write.number);
+            }
+            Step::Lag(which, kind) => {
+                self.left.lags -= 1;
+                self.node(which).silent = Some(kind);
             }
             Step::Reply(which, at) => self.reply(which, at),
             Step::Delay(which, at) => {
@@ -270,6 +295,14 @@ impl State {
         Ok(())
     }
 
+    fn execute(&mut self, which: usize, at: usize) -> Result<(), String> {
+        let write = self.nodes[which].controller.sent[at].write.clone();
+        let outcome = self.carry_out(&write)?;
+        let controller = &mut self.node(which).controller;
+        controller.sent[at].outcome = Some(controller.answer(&write, outcome));
+        Ok(())
+    }
+
     /// A controller that is about to change.
     fn node(&mut self, which: usize) -> &mut Node {
         let node = Rc::make_mut(&mut self.nodes[which]);
@@ -278,7 +311,7 @@ impl State {
     }
 
     fn hear(&mut self, which: usize, kind: Kind) {
-        let hub = self.hub.clone();
+        let (hub, is_swift) = (self.hub.clone(), self.is_swift());
         let node = self.node(which);
         if let Some(Event::Seen(seen) | Event::Deleted(seen)) = node.next_event(&hub.server, kind) {
             node.is_told(seen);
@@ -291,19 +324,19 @@ impl State {
             // There is no Cluster in a small world.
             node.controller.hear(&hub.server, Kind::Cluster);
         }
-        if node.silent == Some(kind) {
+        let stays_late = is_swift && node.next_event(&hub.server, kind).is_some();
+        if node.silent == Some(kind) && !stays_late {
             node.silent = None;
         }
     }
 
-    /// Takes in what is no news, and decides.
+    /// Takes in what comes by itself, and decides.
     fn be_prompt(&mut self, which: usize) -> Result<(), String> {
         loop {
-            let hub = self.hub.clone();
             let node = &self.nodes[which];
-            let is_old =
-                |kind: &Kind| node.next_event(&hub.server, *kind).is_some_and(|event| node.knows(event));
-            if let Some(kind) = KINDS.into_iter().find(is_old) {
+            if let Some(at) = self.next_reply(node) {
+                self.reply(which, at);
+            } else if let Some(kind) = self.next_heard(node) {
                 self.hear(which, kind);
             } else if node.controller.ledger.next_wake().is_some_and(|at| at <= self.now) {
                 self.decide(which)?;
@@ -311,6 +344,28 @@ impl State {
                 return Ok(());
             }
         }
+    }
+
+    fn is_swift(&self) -> bool {
+        self.world.pace == Pace::Swift
+    }
+
+    /// A reply that arrives at once.
+    fn next_reply(&self, node: &Node) -> Option<usize> {
+        let is_there = |sent: &Sent| sent.outcome.is_some() && node.held != Some(sent.write.number);
+        node.controller.sent.iter().position(is_there).filter(|_| self.is_swift())
+    }
+
+    /// A watch that tells what is no news, or tells at once whatever there is.
+    fn next_heard(&self, node: &Node) -> Option<Kind> {
+        if let Some(kind) = node.controller.unknown() {
+            return Some(kind).filter(|_| self.is_swift());
+        }
+        let tells = |kind: &Kind| {
+            let is_prompt = self.is_swift() && node.silent != Some(*kind);
+            node.next_event(&self.hub.server, *kind).is_some_and(|event| is_prompt || node.knows(event))
+        };
+        KINDS.into_iter().find(tells)
     }
 
     fn decide(&mut self, which: usize) -> Result<(), String> {

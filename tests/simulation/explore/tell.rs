@@ -19,6 +19,10 @@ impl State {
             Step::Execute(which, at) => format!("the server executes {}", sent(which, at)),
             Step::Reply(which, at) => format!("the reply arrives: {}", sent(which, at)),
             Step::Delay(which, at) => format!("given up, and late: {}", sent(which, at)),
+            Step::Hold(which, at) => {
+                format!("the server executes, and the reply is late: {}", sent(which, at))
+            }
+            Step::Lag(which, kind) => format!("[{which}] hears late of {kind:?} from here on"),
             Step::Land(at) => format!("late: {} for {}", self.late[at].act, self.late[at].subject),
             Step::Crash(which) => format!("[{which}] crashes"),
             Step::People => format!("people: {:?}", self.world.people[self.done]),

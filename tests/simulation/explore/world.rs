@@ -12,9 +12,7 @@ use crate::server::Server;
 pub struct World {
     /// The controllers, all at once, and whether each reads the other family before it publishes.
     pub controllers: &'static [bool],
-    /// A controller decides as soon as it learns something, and what it knows already is no news. If not, it may learn
-    /// whatever there is before it decides, which takes many more states.
-    pub prompt: bool,
+    pub pace: Pace,
     /// So many addresses are in the pool.
     pub addresses: u8,
     /// Claims that have their address before it begins.
@@ -30,6 +28,18 @@ pub struct World {
     pub switches: Option<u8>,
     /// So many claims have an address in the end.
     pub served: usize,
+}
+
+/// What happens by itself, and so in no other order.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Pace {
+    /// Nothing: a controller may learn whatever there is before it decides.
+    Leisurely,
+    /// A controller decides as soon as it learns something, and what it knows already is no news.
+    Prompt,
+    /// Also, replies arrive and watches tell of all that happens at once, but for the one reply and the one watch that
+    /// are late. Requests still take any time to arrive.
+    Swift,
 }
 
 /// A claim.
@@ -53,9 +63,10 @@ pub enum Deed {
 pub struct Faults {
     /// A controller dies and starts again, knowing nothing; what it had sent arrives later, or never.
     pub crashes: u8,
-    /// A write goes unanswered, and arrives at any later time, or never.
+    /// A write goes unanswered, and arrives at any later time, or never. In a [swift](Pace::Swift) world, that or a reply
+    /// which arrives at any later time.
     pub delays: u8,
-    /// A watch has something to tell and does not, while time passes.
+    /// A watch has something to tell and does not, while time passes; in a swift world, while anything happens.
     pub lags: u8,
 }
 
