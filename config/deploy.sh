@@ -13,6 +13,16 @@ if [ -z "${IMG:-}" ]; then
   exit 2
 fi
 
+# Webhooks and bindings are the cluster's: they would be taken from the other one.
+elsewhere=$("$kubectl" get deployments -A -l cluster.x-k8s.io/provider=ipam-metal3 \
+  -o go-template='{{range .items}}{{.metadata.namespace}}{{"\n"}}{{end}}' | { grep -vxF "$namespace" || true; } | head -1)
+if [ -n "$elsewhere" ]; then
+  echo "error: a controller is installed in namespace $elsewhere, and this would be a second one, in $namespace" >&2
+  echo "hint: NAMESPACE=$elsewhere upgrades that one; \`make undeploy NAMESPACE=$elsewhere\` takes it away before it moves" >&2
+  echo 'hint: Metal3'"'"'s controller: docs/migrating-from-metal3.md; several controllers side by side: docs/scaling.md' >&2
+  exit 1
+fi
+
 # What somebody needs to know whose controller does not start.
 explain() {
   echo "error: the controller is not ready within $timeout s" >&2

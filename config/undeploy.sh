@@ -52,6 +52,15 @@ others() {
   objects ippools.ipam.metal3.io | awk -v n="$namespace" '$1 == n { print "ippool/" $2 }'
 }
 
+# Its roles, webhooks and kinds are the cluster's: they would be taken from it.
+elsewhere=$("$kubectl" get deployments -A -l "$ours" -o go-template='{{range .items}}{{.metadata.namespace}}{{"\n"}}{{end}}' |
+  { grep -vxF "$namespace" || true; } | head -1)
+if [ -n "$elsewhere" ]; then
+  echo "error: the controller is installed in namespace $elsewhere, not in $namespace" >&2
+  echo "hint: \`make undeploy NAMESPACE=$elsewhere\` takes that one away" >&2
+  exit 1
+fi
+
 echo "taking the controller from $("$kubectl" config current-context), namespace $namespace"
 held=$(left)
 if [ -n "$held" ]; then

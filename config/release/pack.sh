@@ -22,7 +22,7 @@ if [ "$target" != "$(rustc -vV | awk '/^host:/ { print $2 }')" ]; then
   cross=(--target "$target") built="$built/$target"
 fi
 built="$built/${profile/#dev/debug}"
-"${CARGO:-cargo}" build --quiet --locked --profile "$profile" --package kubectl-ipam "${cross[@]}"
+"${CARGO:-cargo}" build --quiet --locked --profile "$profile" --package kubectl-ipam ${cross[@]+"${cross[@]}"}
 
 content=$(mktemp -d)
 trap 'rm -r "$content"' EXIT

@@ -154,11 +154,11 @@ impl Step {
         match reply {
             Reply::Object(object) => Ok(Done::Object(object)),
             Reply::Deleted => Ok(Done::Gone),
-            Reply::NotFound if self.or_overtaken => Ok(Done::Overtaken),
+            Reply::NotFound | Reply::NotServed if self.or_overtaken => Ok(Done::Overtaken),
             Reply::GuardFailed { message } if self.or_overtaken && !message.contains(" is invalid: ") => {
                 Ok(Done::Overtaken)
             }
-            Reply::NotFound => Err(failed("there is no such object, or its kind is not installed".into())
+            Reply::NotFound | Reply::NotServed => Err(failed("there is no such object, or its kind is not installed".into())
                 .hint("`kubectl get ippools,ipclaims` shows what there is; `kubectl ipam install | kubectl apply --server-side -f -` installs the kinds")),
             Reply::AlreadyExists => Err(failed("it exists already".into())),
             Reply::Refused { code: 403, message } => Err(failed(message).hint(self.asked().permission())),

@@ -13,17 +13,17 @@ use crate::api::{
 use crate::ledger::{Id, NewAddress, Ready, Shown, Verdict, time};
 
 /// Status of a claim.
-pub(super) fn status(family: Family, shown: &Shown, capi: CapiVersion) -> Value {
-    match family {
-        Family::Metal3 => status_of_metal3(shown),
+pub(super) fn status(claim: &Id, shown: &Shown, capi: CapiVersion) -> Value {
+    match claim.family() {
+        Family::Metal3 => status_of_metal3(claim, shown),
         Family::Capi => status_of_capi(shown, capi),
     }
 }
 
-fn status_of_metal3(shown: &Shown) -> Value {
+fn status_of_metal3(claim: &Id, shown: &Shown) -> Value {
     let mut status = json!({});
     if let Some(name) = &shown.address {
-        status["address"] = json!({ "name": name });
+        status["address"] = json!({ "name": name, "namespace": claim.namespace });
     }
     if let Some(error) = &shown.error {
         status["errorMessage"] = json!(error);

@@ -19,6 +19,9 @@ pub fn outcome(write: &Write, reply: Reply) -> Outcome {
             Err(error) => Outcome::Unknown(format!("the object in the answer cannot be read: {error}")),
         },
         Reply::Deleted | Reply::NotFound => Outcome::Gone,
+        // A read was sent in every version: there are no objects.
+        Reply::NotServed if write.act.reads().is_some() => Outcome::Gone,
+        Reply::NotServed => Outcome::Unknown("its kind is not served in this version".into()),
         Reply::AlreadyExists => Outcome::Exists,
         Reply::GuardFailed { message } => Outcome::GuardFailed(message),
         Reply::Refused { message, .. } => Outcome::Refused(message),

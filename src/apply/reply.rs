@@ -14,6 +14,8 @@ pub enum Reply {
     Deleted,
     /// There is no such object.
     NotFound,
+    /// There is no such kind, or not in this version: that says nothing of any object.
+    NotServed,
     /// An object of that name exists already.
     AlreadyExists,
     /// The guard did not hold: the object is not what the change was meant for. Nothing was done.
@@ -60,7 +62,9 @@ impl Reply {
                 Some(value) if value.is_object() => Self::Object(Box::new(value)),
                 _ => Self::Unknown { message: "the answer is no JSON object".into() },
             },
-            404 => Self::NotFound,
+            // Only that of an object names what was not found.
+            404 if value.as_ref().is_some_and(|v| v["details"]["name"].is_string()) => Self::NotFound,
+            404 => Self::NotServed,
             409 if text("reason") == "AlreadyExists" => Self::AlreadyExists,
             409 | 422 => Self::GuardFailed { message },
             429 => Self::NotNow { after: retry_after(headers), message },
@@ -99,6 +103,18 @@ mod tests {
         let guard = |message: &str| Reply::GuardFailed { message: message.into() };
         assert_eq!(read(409, &json!({"reason": "Conflict", "message": "uid"})), guard("uid"));
         assert_eq!(read(422, &json!({"message": "test failed"})), guard("test failed"));
+    }
+
+    #[test]
+    fn an_object_that_is_not_there_is_told_from_a_kind_that_is_not_served() {
+        let gone =
+            json!({"kind": "Status", "reason": "NotFound", "details": {"name": "a", "kind": "ipaddresses"}});
+        assert_eq!(read(404, &gone), Reply::NotFound);
+        assert_eq!(
+            read(404, &json!({"kind": "Status", "reason": "NotFound", "details": {}})),
+            Reply::NotServed
+        );
+        assert_eq!(Reply::read(404, &HeaderMap::new(), b"404 page not found"), Reply::NotServed);
     }
 
     #[test]

@@ -90,7 +90,7 @@ fn strip(object: &Id, uid: &Uid, at: u16) -> Vec<PatchOp> {
 }
 
 fn publish(write: &Write, version: u64, status: &Shown, capi: CapiVersion) -> Vec<PatchOp> {
-    let status = body::status(write.subject.family(), status, capi);
+    let status = body::status(&write.subject, status, capi);
     vec![
         PatchOp::test_uid(&write.uid),
         PatchOp::test("/metadata/resourceVersion", version.to_string()),

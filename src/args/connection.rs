@@ -59,10 +59,7 @@ impl Connection {
                     .await
                     .map_err(|error| refused(error.to_string()))?
             }
-            None => Config::infer().await.map_err(|error| {
-                let file = std::env::var("KUBECONFIG").unwrap_or_else(|_| "~/.kube/config".into());
-                Error::Kubeconfig { file, cause: error.to_string() }
-            })?,
+            None => inferred().await?,
         };
         let agent = concat!("ipam-controller/", env!("CARGO_PKG_VERSION"));
         config.headers.push((http::header::USER_AGENT, http::HeaderValue::from_static(agent)));
@@ -75,6 +72,21 @@ impl Connection {
         let url = self.config().await?.cluster_url.to_string();
         Err(Error::Unreachable { url, cause: error.to_string() })
     }
+}
+
+/// The API server where nothing is said of it. A pod may have a kubeconfig in its home for something else, so its own
+/// account comes before that file.
+async fn inferred() -> Result<Config, Error> {
+    let named = std::env::var("KUBECONFIG").ok().filter(|files| !files.is_empty());
+    if named.is_none()
+        && let Ok(config) = Config::incluster()
+    {
+        return Ok(config);
+    }
+    Config::infer().await.map_err(|error| {
+        let file = named.unwrap_or_else(|| "~/.kube/config".into());
+        Error::Kubeconfig { file, cause: error.to_string() }
+    })
 }
 
 /// Does not start beside another controller.

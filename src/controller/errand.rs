@@ -5,8 +5,22 @@ use tokio::time::Instant;
 use super::clock::wall;
 use super::metrics::Metrics;
 use crate::api::CapiVersion;
-use crate::apply::{self, Applier};
+use crate::apply::{self, Applier, Reply};
 use crate::ledger::{Act, Ledger, Outcome, Write};
+
+/// Sends a write; a read in every version until one is served. That which was served a moment ago may not be any more, and
+/// then its objects are there in another.
+async fn carry_out(applier: &Applier, write: &Write, capi: CapiVersion) -> Reply {
+    let reply = applier.carry_out(&apply::change(write, capi)).await;
+    let (Reply::NotServed, Some(kind)) = (&reply, write.act.reads()) else { return reply };
+    for &other in kind.versions().iter().filter(|&&version| version != capi) {
+        match applier.carry_out(&apply::change(write, other)).await {
+            Reply::NotServed => {}
+            reply => return reply,
+        }
+    }
+    reply
+}
 
 /// A write that is to be carried out.
 pub(super) struct Errand {
@@ -27,7 +41,7 @@ impl Errand {
     pub async fn run(self, applier: Applier, metrics: Metrics) -> (Write, Outcome) {
         let Self { write, capi, waits_since } = self;
         let sent = Instant::now();
-        let reply = applier.carry_out(&apply::change(&write, capi)).await;
+        let reply = carry_out(&applier, &write, capi).await;
         let outcome = apply::outcome(&write, reply);
         metrics.took(&write.act, sent.elapsed());
         if let (Some(since), Outcome::Seen(_)) = (waits_since, &outcome) {

@@ -3,6 +3,7 @@
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use kube::{Client, Config};
 use tokio::sync::{mpsc, watch};
@@ -166,18 +167,23 @@ impl Process {
         let shipped = CertificateOptions::shipped(&own_namespace());
         let served = certificates::keep(self.aside.clone(), CertificateOptions { folder, ..shipped });
         servers.spawn(tell_expiry(served.clone(), self.metrics.clone()));
-        let seen = served.clone();
-        self.ready.push(Check::new("certificate", move || {
-            let missing = || "admission has no certificate yet".to_owned();
-            seen.borrow().as_ref().map(drop).ok_or_else(missing)
-        }));
+        let (seen, is_served) = (served.clone(), Arc::new(AtomicBool::new(false)));
         let tls = self.endpoints.tls.clone();
+        let usable = is_served.clone();
+        // One that can be used is served from then on, whatever comes after it.
+        let handshake =
+            move |chain, key| tls.server(chain, key).inspect(|_| usable.store(true, Ordering::Relaxed));
+        self.ready.push(Check::new("certificate", move || match &*seen.borrow() {
+            _ if is_served.load(Ordering::Relaxed) => Ok(()),
+            Some(_) => Err("the certificate of admission cannot be used; the log says why".to_owned()),
+            None => Err("admission has no certificate yet".to_owned()),
+        }));
         let options = AdmissionOptions {
             scope: Scope {
                 namespace: self.options.namespace.clone(),
                 watch_filter: self.options.watch_filter.clone(),
             },
-            handshake: Arc::new(move |chain, key| tls.server(chain, key)),
+            handshake: Arc::new(handshake),
         };
         // It is asked until the last write is done, and ends with the process.
         let serving = admission::serve(listener, options, served, live, std::future::pending());

@@ -25,8 +25,11 @@ impl TlsPolicy {
     /// The flag whose value is none of Go's names.
     pub fn new(lowest: &str, suites: &[String]) -> Result<(Self, Vec<String>), Refused> {
         let versions = match lowest {
-            // Go's 1.0 and 1.1 are broken: nobody is given them.
-            "" | "VersionTLS10" | "VersionTLS11" | "VersionTLS12" => vec![&TLS13, &TLS12],
+            "VersionTLS10" | "VersionTLS11" => {
+                tracing::info!("--tls-min-version {lowest} means VersionTLS12 here: what is older is broken");
+                vec![&TLS13, &TLS12]
+            }
+            "" | "VersionTLS12" => vec![&TLS13, &TLS12],
             "VersionTLS13" => vec![&TLS13],
             _ => {
                 let why = format!("`{lowest}` is no version of TLS; write VersionTLS12 or VersionTLS13");

@@ -82,6 +82,11 @@ impl Book {
         self.holds.get(&ip).copied().unwrap_or(0)
     }
 
+    /// How many of those who hold `ip` are names of other pools.
+    pub fn blocks(&self, ip: IpAddr) -> u32 {
+        self.blocked.values().filter(|&&blocked| blocked == ip).fold(0, |blocks, _| blocks + 1)
+    }
+
     /// All held addresses, and how many hold each.
     pub fn holds(&self) -> &BTreeMap<IpAddr, u32> {
         &self.holds

@@ -7,7 +7,8 @@ use crate::addr::AddressSet;
 
 impl Ledger {
     /// The addresses of a pool among `within` that somebody holds, in order: an address object of either family, a claim
-    /// that publishes the address, or a write under way that may still take it. `None` until all kinds were listed.
+    /// that publishes the address, or a write under way that may still take it. One that cannot be handed out only because
+    /// its name is another pool's is nobody's. `None` until all kinds were listed.
     pub fn held(&self, pool: &Id, within: &AddressSet) -> Option<Vec<IpAddr>> {
         if !self.is_ready() {
             return None;
@@ -17,6 +18,7 @@ impl Ledger {
         Some(
             ranges
                 .flat_map(|range| book.holds().range(range.first()..=range.last()))
+                .filter(|(ip, holders)| **holders > book.blocks(**ip))
                 .map(|(ip, _)| *ip)
                 .collect(),
         )

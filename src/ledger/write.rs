@@ -80,6 +80,17 @@ pub enum Act {
     },
 }
 
+impl Act {
+    /// The kind that it reads; none if it writes.
+    pub fn reads(&self) -> Option<Kind> {
+        match self {
+            Self::Look { object, .. } => Some(object.kind),
+            Self::Survey { kind } => Some(*kind),
+            _ => None,
+        }
+    }
+}
+
 impl fmt::Display for Act {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

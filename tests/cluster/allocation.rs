@@ -1,8 +1,9 @@
 //! Claims and what they get.
 
 use ipam::api::{Family, Kind};
-use kube::ResourceExt;
+use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{DynamicObject, PostParams};
+use kube::{Api, ResourceExt};
 use serde_json::json;
 
 use crate::scene::{Scene, resource};
@@ -119,10 +120,19 @@ async fn d4_a_pre_allocation_is_not_granted_while_another_claim_holds_the_addres
 #[tokio::test]
 async fn d5_an_address_made_by_hand_counts_however_it_is_written() {
     let mut scene = Scene::new("d5").await;
+    let rack = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "rack"}});
+    let racks: Api<ConfigMap> = Api::namespaced(scene.plane.client(), &scene.namespace);
+    let rack = racks.create(&PostParams::default(), &serde_json::from_value(rack).unwrap()).await.unwrap();
+    let owner = json!({"apiVersion": "v1", "kind": "ConfigMap", "name": "rack", "uid": rack.metadata.uid});
     let by_hand = json!({
-        "apiVersion": "ipam.metal3.io/v1alpha1", "kind": "IPAddress", "metadata": {"name": "by-hand"},
+        "apiVersion": "ipam.metal3.io/v1alpha1", "kind": "IPAddress",
+        "metadata": {
+            "name": "by-hand", "ownerReferences": [owner], "labels": {"their": "label"},
+            "annotations": {"their": "note"}, "finalizers": ["their/finalizer"],
+        },
         "spec": {"address": "2001:DB8:0::0001", "pool": {"name": "p"}, "claim": {"name": "later"}},
     });
+    let theirs = by_hand["metadata"].clone();
     scene.addresses.create(&PostParams::default(), &serde_json::from_value(by_hand).unwrap()).await.unwrap();
     scene.start_controller();
     scene.create_pool("p", &json!({"pools": [{"subnet": "2001:db8::/64"}]})).await;
@@ -131,6 +141,12 @@ async fn d5_an_address_made_by_hand_counts_however_it_is_written() {
     // The claim that it names is bound to it when it comes.
     scene.create_claim("later").await;
     assert_eq!(scene.bound("later").await, "2001:DB8:0::0001");
+    // What others have put on it stays, and comes first.
+    let now = serde_json::to_value(scene.addresses.get("by-hand").await.unwrap().metadata).unwrap();
+    assert_eq!(now["ownerReferences"][0]["uid"], theirs["ownerReferences"][0]["uid"]);
+    assert_eq!(now["finalizers"], json!(["their/finalizer", "ipaddress.ipam.metal3.io"]));
+    assert_eq!((&now["labels"]["their"], &now["annotations"]["their"]), (&json!("label"), &json!("note")));
+    assert_eq!(now["ownerReferences"].as_array().unwrap().len(), 2);
 }
 
 #[tokio::test]

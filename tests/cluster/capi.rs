@@ -4,10 +4,10 @@ use ipam::api::{Family, Kind};
 use kube::ResourceExt;
 use kube::api::{DeleteParams, DynamicObject, ListParams, PostParams};
 use serde_json::{Value, json};
-use testbed::proxy::Match;
+use testbed::proxy::{Entry, Match, Verb};
 use testbed::{ControlPlane, Options};
 
-use crate::scene::{CAPI_CRDS, Scene, ready};
+use crate::scene::{CAPI_CRDS, Scene, published, ready};
 
 const CAPI: Family = Family::Capi;
 
@@ -142,6 +142,19 @@ fn only_v1beta1(crd: &str) -> Value {
     crd
 }
 
+/// The same once it was upgraded: what is stored is served as v1beta2 alone.
+fn only_v1beta2(crd: &str) -> Value {
+    let path = testbed::capi_crds().unwrap().join(crd);
+    let mut crd: Value = serde_saphyr::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    let versions = crd["spec"]["versions"].as_array_mut().unwrap();
+    versions.retain(|version| version["name"] != "v1alpha1");
+    for version in versions {
+        let is_new = version["name"] == "v1beta2";
+        (version["served"], version["storage"]) = (json!(is_new), json!(is_new));
+    }
+    crd
+}
+
 /// A control plane of its own, as the kinds of a cluster are everybody's.
 async fn own_plane(capi_crds: &[Value]) -> std::sync::Arc<ControlPlane> {
     let plane =
@@ -153,10 +166,13 @@ async fn own_plane(capi_crds: &[Value]) -> std::sync::Arc<ControlPlane> {
     std::sync::Arc::new(plane)
 }
 
-/// A control plane of its own with all CRDs.
+/// A control plane of its own with all CRDs. Who may not delete an object may not change its owner references there, as in
+/// some distributions of Kubernetes.
 pub async fn own_plane_with_all() -> std::sync::Arc<ControlPlane> {
-    let plane =
-        ControlPlane::start(Options { controller_manager: false, ..Options::default() }).await.unwrap();
+    let strict = "--enable-admission-plugins=OwnerReferencesPermissionEnforcement".to_owned();
+    let options =
+        Options { controller_manager: false, apiserver_arguments: vec![strict], ..Options::default() };
+    let plane = ControlPlane::start(options).await.unwrap();
     crate::scene::install(&plane, &CAPI_CRDS).await;
     std::sync::Arc::new(plane)
 }
@@ -181,6 +197,44 @@ async fn where_only_v1beta1_is_served_claims_get_conditions_of_its_form() {
     assert_eq!(owner.api_version, "ipam.cluster.x-k8s.io/v1beta1");
     scene.delete_claim("d").await;
     scene.claim_gone("d").await;
+}
+
+#[tokio::test]
+async fn what_is_served_in_another_version_from_now_on_keeps_its_addresses() {
+    let plane = own_plane(&CAPI_CRDS[1..].iter().map(|crd| only_v1beta1(crd)).collect::<Vec<_>>()).await;
+    let mut scene = Scene::on(plane, CAPI, "upgrade").await;
+    scene.version_of_capi("v1beta1");
+    scene.start_controller();
+    scene.create_pool("p", &json!({"pools": [{"start": "10.0.0.1", "end": "10.0.0.1"}]})).await;
+    scene.create_claim("c").await;
+    assert_eq!(scene.bound("c").await, "10.0.0.1");
+    scene.create_claim_of(Family::Metal3, "waits", "p", json!({})).await;
+    scene.refused_of(Family::Metal3, "waits", "PoolExhausted").await;
+
+    // As `kubectl apply` of the new release does it, one definition after the other.
+    for crd in &CAPI_CRDS[1..] {
+        scene.plane.apply_yaml(&only_v1beta2(crd).to_string()).await.unwrap();
+    }
+    scene.version_of_capi("v1beta2");
+    let is_watched = |log: &[Entry]| {
+        ["ipaddressclaims", "ipaddresses"].iter().all(|plural| {
+            let served = |entry: &Entry| {
+                entry.server_status == Some(200) && entry.call.uri.path().contains("/v1beta2/")
+            };
+            log.iter().any(|entry| {
+                served(entry) && entry.call.verb == Verb::Watch && entry.call.resource == *plural
+            })
+        })
+    };
+    scene.proxy.until("the new version is watched", is_watched).await.unwrap();
+    // Whatever is done for the pool now comes after that.
+    scene.create_claim_of(Family::Metal3, "waits-too", "p", json!({})).await;
+    scene.refused_of(Family::Metal3, "waits-too", "PoolExhausted").await;
+    let waits = scene.of_kind(Kind::Claim(Family::Metal3)).get("waits").await.unwrap();
+    assert_eq!(published(&waits), None);
+    assert_eq!(scene.bound("c").await, "10.0.0.1");
+    scene.delete_claim("c").await;
+    assert_eq!(scene.bound_of(Family::Metal3, "waits").await, "10.0.0.1");
 }
 
 #[tokio::test]

@@ -252,10 +252,11 @@ async fn admission_is_served_with_the_certificate_of_the_folder() {
     let now = jiff::Timestamp::now().as_second();
     let authority = ipam::admission::pki::authority(now).unwrap();
     let pair = ipam::admission::pki::serving(&authority, &["127.0.0.1".to_owned()], now).unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("tls.crt"), &pair.certificate).unwrap();
-    std::fs::write(folder.path().join("tls.key"), &pair.key).unwrap();
-    let (port, folder) = (free_port(), folder.path().display().to_string());
+    let files = tempfile::tempdir().unwrap();
+    std::fs::write(files.path().join("tls.crt"), &pair.certificate).unwrap();
+    // A key of another certificate, as it may be while the two are being replaced.
+    std::fs::write(files.path().join("tls.key"), &authority.key).unwrap();
+    let (port, folder) = (free_port(), files.path().display().to_string());
     let flags = [format!("--webhook-port={port}"), format!("--webhook-cert-dir={folder}")];
     let flags: Vec<&str> = flags
         .iter()
@@ -263,7 +264,13 @@ async fn admission_is_served_with_the_certificate_of_the_folder() {
         .chain(["--webhook-host=127.0.0.1", "--ignore-leader", "--insecure-diagnostics"])
         .collect();
     let replica = Replica::start(&scene, "it", &flags).await;
+    replica.said("the serving certificate cannot be used").await;
+    replica.leads().await;
+    let (code, why) = replica.health("/readyz?verbose").await;
+    assert!(code == 503 && why.contains("[-]certificate") && why.contains("cannot be used"), "{code} {why}");
+    std::fs::write(files.path().join("tls.key"), &pair.key).unwrap();
     replica.said("admission is served").await;
+    assert_eq!(replica.health("/readyz").await.0, 200);
     // It is told when that certificate runs out.
     let until = Facts::of(&pair.certificate).unwrap().until;
     let line = format!("ipam_certificate_expiry_timestamp_seconds{{name=\"admission\"}} {until}");

@@ -16,6 +16,7 @@ for_both_families!(
     l5_d11_a_pool_that_is_deleted_hands_out_nothing_and_stays_until_its_last_address_is_gone,
     d8_l6_a_claim_made_again_under_its_name_is_another_claim,
     pausing_stops_allocation_and_release_and_resuming_acts_at_once,
+    an_annotation_on_the_cluster_or_the_claim_pauses_too,
 );
 
 async fn l1_claims_that_are_deleted_at_once_leave_nothing(family: Family) {
@@ -107,6 +108,30 @@ async fn d8_l6_a_claim_made_again_under_its_name_is_another_claim(family: Family
     }
     scene.create_claim("c").await;
     scene.bound("c").await;
+    scene.in_order().await;
+}
+
+async fn an_annotation_on_the_cluster_or_the_claim_pauses_too(family: Family) {
+    let mut scene = Scene::of(family, "annotated").await;
+    let annotations = |value: serde_json::Value| json!({"annotations": {"cluster.x-k8s.io/paused": value}});
+    let patch = |value| Patch::Merge(json!({ "metadata": annotations(value) }));
+    scene.create_cluster(false).await;
+    let clusters = scene.of_kind(Kind::Cluster);
+    clusters.patch("k", &PatchParams::default(), &patch(json!(""))).await.unwrap();
+    scene.start_controller();
+    let spec = json!({"pools": [{"start": "10.0.0.1", "end": "10.0.0.9"}], "clusterName": "k"});
+    scene.create_pool("p", &spec).await;
+    scene.create_claim("a").await;
+    scene.create_claim_with("b", "p", annotations(json!("true"))).await;
+    scene.refused("a", "PoolNotReady").await;
+    scene.refused("b", "PoolNotReady").await;
+    clusters.patch("k", &PatchParams::default(), &patch(json!(null))).await.unwrap();
+    assert_eq!(scene.bound("a").await, "10.0.0.1");
+    scene.create_claim("c").await;
+    scene.bound("c").await;
+    assert_eq!(scene.refused("b", "PoolNotReady").await, "The claim is paused");
+    scene.claims.patch("b", &PatchParams::default(), &patch(json!(null))).await.unwrap();
+    scene.bound("b").await;
     scene.in_order().await;
 }
 

@@ -48,6 +48,7 @@ impl Replica {
     }
 
     fn spawn(proxy: Proxy, scene: &Scene, name: &str, namespace: &str, flags: &[&str]) -> Self {
+        scene.is_served_behind(&proxy);
         let kubeconfig = proxy.kubeconfig(&scene.token).unwrap();
         let log = scene.plane.dir().join(format!("{}-{name}.log", scene.namespace));
         let child = Command::new(env!("CARGO_BIN_EXE_ipam-controller"))

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use ipam::api::{Family, IPPool, Kind, PoolReference};
@@ -11,7 +11,7 @@ use kube::api::{ApiResource, DeleteParams, DynamicObject, ListParams, Patch, Pat
 use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 use testbed::ControlPlane;
-use testbed::proxy::{Match, Proxy};
+use testbed::proxy::{Match, Proxy, Record};
 use tokio::sync::OnceCell;
 
 /// Longer than a pool waits before it writes the next status.
@@ -32,6 +32,8 @@ pub struct Scene {
     /// Of the shipped account.
     pub token: String,
     controller: Option<Controller>,
+    /// What the controllers send that have a proxy of their own.
+    replicas: Mutex<Vec<Record>>,
 }
 
 /// A controller's process, which is killed at the end.
@@ -135,6 +137,7 @@ impl Scene {
             namespace,
             plane,
             controller: None,
+            replicas: Mutex::default(),
         }
     }
 
@@ -321,8 +324,14 @@ impl Scene {
 
     /// Message of a claim's `Ready` condition, once it is `False` for this reason.
     pub async fn refused(&self, name: &str, reason: &str) -> String {
+        self.refused_of(self.family, name, reason).await
+    }
+
+    /// The same of a claim of whichever family.
+    pub async fn refused_of(&self, family: Family, name: &str, reason: &str) -> String {
+        let claims = self.of_kind(Kind::Claim(family));
         let look = || async {
-            let ready = ready(&self.claims.get_opt(name).await.unwrap()?)?;
+            let ready = ready(&claims.get_opt(name).await.unwrap()?)?;
             let is_so = ready["status"] == "False" && ready["reason"] == reason;
             is_so.then(|| ready["message"].as_str().unwrap_or_default().to_owned())
         };
@@ -363,13 +372,18 @@ impl Scene {
         }
     }
 
+    /// A controller behind this proxy may not write either while nothing happens.
+    pub fn is_served_behind(&self, proxy: &Proxy) {
+        self.replicas.lock().unwrap().push(proxy.record());
+    }
+
     /// Lets this time pass once the last statuses are written, and nothing may be written in it, leases and Events aside.
     async fn idle(&self, time: Duration) {
-        let writes = || {
-            let all = self.proxy.count(&Match::writes());
-            let of = |resource| self.proxy.count(&Match::writes().resource(resource));
-            all - of("leases") - of("events")
-        };
+        let records: Vec<Record> =
+            self.replicas.lock().unwrap().iter().cloned().chain([self.proxy.record()]).collect();
+        let count = |of: Match| records.iter().map(|record| record.count(&of)).sum::<usize>();
+        let of = |resource| count(Match::writes().resource(resource));
+        let writes = || count(Match::writes()) - of("leases") - of("events");
         quiet(writes, QUIET, || self.log()).await;
         let before = writes();
         tokio::time::sleep(time).await;

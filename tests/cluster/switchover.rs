@@ -39,6 +39,7 @@ async fn bound_claims_keep_their_addresses_and_their_address_objects(family: Fam
         let claim_now = scene.claims.get(name).await.unwrap();
         assert_eq!((claim_now.uid(), claim_now.finalizers()), (claim.uid(), claim.finalizers()));
         assert_eq!(published(&claim_now), published(claim));
+        assert_eq!(claim_now.data["status"]["address"], claim.data["status"]["address"]);
         let look = || async {
             let ready = ready(&scene.claims.get(name).await.unwrap())?;
             (ready["status"] == "True" && ready["reason"] == "AddressAllocated").then_some(())

@@ -55,7 +55,7 @@ impl Controller {
     /// Takes in the next that the watch of a kind has to tell: true if there was something.
     pub fn hear(&mut self, server: &Server, kind: Kind) -> bool {
         match self.watches[&kind] {
-            Watch::At(_) if !server.is_served(kind) => self.lose(kind),
+            Watch::At(_) | Watch::Before if !server.is_served(kind) => self.lose(kind),
             Watch::At(at) => match server.log.get(&kind).and_then(|log| log.get(at)) {
                 Some(event) => {
                     self.watches.insert(kind, Watch::At(at + 1));
@@ -66,9 +66,6 @@ impl Controller {
                 }
                 None => return false,
             },
-            // The first lists come one after the other, addresses before claims before pools.
-            _ if !self.knows_all_before(kind) => return false,
-            Watch::Before if !server.is_served(kind) => self.lose(kind),
             Watch::Absent if !server.is_served(kind) => {
                 // It is looked for, and missed, again and again.
                 self.ledger.serves_not(kind);
@@ -80,10 +77,6 @@ impl Controller {
             }
         }
         true
-    }
-
-    fn knows_all_before(&self, kind: Kind) -> bool {
-        KINDS.iter().take_while(|&&other| other != kind).all(|other| self.watches[other] != Watch::Before)
     }
 
     /// The first kind of which it is not known what there is.

@@ -2,6 +2,7 @@
 
 use clap::Args;
 use ipam::api::{CAPI_IPAM_GROUP, CLUSTER_GROUP, GROUP, SYSTEM_NAMESPACE};
+use k8s_openapi::List;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::apimachinery::pkg::version::Info;
 use serde_json::json;
@@ -62,11 +63,23 @@ impl Version {
     }
 }
 
-/// The image of the shipped Deployment, if it is there and can be read.
+/// The image of the shipped Deployment, wherever it is, if it can be read; that of the namespace of the shipped manifests
+/// where others may not be looked into.
 async fn image(cluster: &Cluster) -> Option<String> {
-    let asked =
-        Asked { verb: "get", resource: "deployments.apps".into(), namespace: Some(SYSTEM_NAMESPACE.into()) };
+    let asked = |verb, namespace: Option<&str>| Asked {
+        verb,
+        resource: "deployments.apps".into(),
+        namespace: namespace.map(str::to_owned),
+    };
+    let everywhere = format!("/apis/apps/v1/deployments?fieldSelector=metadata.name%3D{DEPLOYMENT}");
+    if let Ok(found) = cluster.get::<List<Deployment>>(&everywhere, &asked("list", None)).await {
+        return found?.items.into_iter().next().and_then(image_of);
+    }
     let path = format!("/apis/apps/v1/namespaces/{SYSTEM_NAMESPACE}/deployments/{DEPLOYMENT}");
-    let deployment: Deployment = cluster.get(&path, &asked).await.ok()??;
+    let found = cluster.get::<Deployment>(&path, &asked("get", Some(SYSTEM_NAMESPACE))).await;
+    found.ok()?.and_then(image_of)
+}
+
+fn image_of(deployment: Deployment) -> Option<String> {
     deployment.spec.template.spec?.containers.into_iter().next()?.image
 }

@@ -241,7 +241,7 @@ fn failure(what: &'static str, target: &Target, reply: Reply) -> Failure {
         | Reply::Refused { message, .. }
         | Reply::NotNow { message, .. }
         | Reply::Unknown { message } => message,
-        Reply::NotFound | Reply::Deleted => "it is gone".to_owned(),
+        Reply::NotFound | Reply::NotServed | Reply::Deleted => "it is gone".to_owned(),
         Reply::AlreadyExists => "it exists already".to_owned(),
         // Whoever calls has taken an object for a success.
         Reply::Object(_) => "the answer was not expected".to_owned(),

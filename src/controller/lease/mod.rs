@@ -288,7 +288,7 @@ fn read(reply: Reply) -> Result<Record, String> {
         Reply::GuardFailed { message } | Reply::NotNow { message, .. } | Reply::Unknown { message } => {
             Err(message)
         }
-        Reply::NotFound | Reply::Deleted => Err("there is none".into()),
+        Reply::NotFound | Reply::NotServed | Reply::Deleted => Err("there is none".into()),
         Reply::AlreadyExists => Err("it exists already".into()),
     }
 }

@@ -73,16 +73,26 @@ impl Watches {
         T: DeserializeOwned + Clone + Debug + Send + 'static,
         F: Fn(View<S, T>, CapiVersion) -> Option<Seen>,
     {
+        let mut may_be_at_once = true;
         while !self.news.is_closed() {
+            let mut was_served = false;
             for &version in kind.versions() {
-                if self.follow_version(kind, version, &read).await == Served::Yes {
-                    return;
+                match self.follow_version(kind, version, &read).await {
+                    Served::Yes => return,
+                    Served::NoMore => was_served = true,
+                    Served::No => {}
                 }
+            }
+            // Its objects may be there in another version, which was not served, or not asked for, a moment ago. Until that is
+            // known, they stay known.
+            if was_served && std::mem::take(&mut may_be_at_once) {
+                continue;
             }
             if self.news.send(News::NotServed(kind)).await.is_err() {
                 return;
             }
             tokio::time::sleep(LOOK_AGAIN).await;
+            may_be_at_once = true;
         }
     }
 
@@ -100,11 +110,14 @@ impl Watches {
             Api::namespaced_with(self.client.clone(), &self.namespace, &description)
         };
         let mut events = std::pin::pin!(stream::events(api, self.labels(kind)));
+        let mut was_listed = false;
         loop {
             let event = match events.try_next().await {
                 Ok(Some(event)) => event,
                 Ok(None) => return Served::Yes,
-                Err(error) if error.is_not_served() => return Served::No,
+                Err(error) if error.is_not_served() => {
+                    return if was_listed { Served::NoMore } else { Served::No };
+                }
                 Err(error) => {
                     self.metrics.watch_failed(kind);
                     tracing::warn!(kind = kind.name(), error = %error, "the watch failed and is started again");
@@ -122,7 +135,10 @@ impl Watches {
                     None
                 }
                 Event::Listed(view) => read(view, version).map(News::Listed),
-                Event::ListDone => Some(News::ListDone(kind)),
+                Event::ListDone => {
+                    was_listed = true;
+                    Some(News::ListDone(kind))
+                }
                 Event::Seen(view) => read(view, version).map(News::Seen),
                 Event::Deleted(view) => {
                     let (id, uid) = identity(kind, &view.metadata);
@@ -149,6 +165,8 @@ impl Watches {
 enum Served {
     Yes,
     No,
+    /// It was listed, and is not served any more.
+    NoMore,
 }
 
 fn pool(view: View<crate::api::IPPoolSpec, crate::api::IPPoolStatus>) -> Seen {

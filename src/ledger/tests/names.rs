@@ -1,5 +1,6 @@
 //! Pools that share a `namePrefix` get in each other's way, and nobody is stuck.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use super::scene::Scene;
@@ -25,6 +26,20 @@ fn s4_two_prefixes_may_make_one_name_of_two_addresses() {
     assert_eq!(scene.after(claim("a"))[0], "take a:b::5 for claim a");
     let due = scene.after(Claim { pool: "q".into(), ..claim("b") });
     assert!(due.contains(&"take b::6 for claim b".to_owned()), "{due:?}");
+}
+
+#[test]
+fn an_address_whose_name_is_another_pools_is_not_in_use() {
+    let mut scene = Scene::with(pool("10.0.0.1-10.0.0.9"));
+    scene.add(twin("q", "10.0.0.1-10.0.0.9"));
+    scene.after(claim("a"));
+    scene.after(Claim { pool: "q".into(), ..claim("b") });
+    assert_eq!(scene.bound(), [("a", "p-10-0-0-1"), ("b", "p-10-0-0-2")]);
+    let range = crate::addr::Range::new("10.0.0.1".parse().unwrap(), "10.0.0.9".parse().unwrap()).unwrap();
+    let in_use = |pool: &str| scene.ledger.held(&pool_id(pool), &[range].into_iter().collect()).unwrap();
+    // The next claim of `p` comes upon 10.0.0.2, and that of `q` has come upon 10.0.0.1.
+    assert_eq!(in_use("q"), ["10.0.0.2".parse::<IpAddr>().unwrap()]);
+    assert_eq!(in_use("p"), ["10.0.0.1".parse::<IpAddr>().unwrap()]);
 }
 
 #[test]

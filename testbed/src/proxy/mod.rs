@@ -63,6 +63,17 @@ pub struct Proxy {
     server: AbortHandle,
 }
 
+/// What a proxy has seen and goes on seeing; the proxy may be somebody else's.
+#[derive(Clone)]
+pub struct Record(Arc<Shared>);
+
+impl Record {
+    /// How many requests so far are among these.
+    pub fn count(&self, of: &Match) -> usize {
+        self.0.log.entries().iter().filter(|entry| of.includes(&entry.call)).count()
+    }
+}
+
 impl Proxy {
     /// Starts a proxy to `plane`. Without rules it changes nothing.
     ///
@@ -133,7 +144,12 @@ impl Proxy {
 
     /// How many requests so far are among these.
     pub fn count(&self, of: &Match) -> usize {
-        self.shared.log.entries().iter().filter(|entry| of.includes(&entry.call)).count()
+        self.record().count(of)
+    }
+
+    /// Its log, for others to count in.
+    pub fn record(&self) -> Record {
+        Record(self.shared.clone())
     }
 
     /// How many requests there were so far, by verb and plural.

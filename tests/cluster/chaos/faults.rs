@@ -41,8 +41,8 @@ pub fn action(fault: usize) -> Action {
 }
 
 /// The writes of a claim's life, in order.
-pub const CLAIM_WRITES: [&str; 7] =
-    ["protect", "take", "publish", "delete", "strip address", "let claim go", "refuse"];
+pub const CLAIM_WRITES: [&str; 8] =
+    ["protect", "take", "publish", "delete", "strip address", "let claim go", "refuse", "adopt"];
 /// The writes of a pool's life, in order.
 pub const POOL_WRITES: [&str; 3] = ["dress pool", "pool status", "let pool go"];
 
@@ -57,6 +57,7 @@ pub fn claim_write(write: &str, family: Family) -> Match {
         "take" => Match::verb(Verb::Post).resource(&addresses),
         "publish" => patch().resource(claims).subresource("status").body("\"True\""),
         "refuse" => patch().resource(claims).subresource("status").body("\"False\""),
+        "adopt" => patch().resource(&addresses).body("\"add\""),
         "delete" => Match::verb(Verb::Delete).resource(&addresses),
         "strip address" => patch().resource(&addresses).body("\"remove\""),
         "let claim go" => patch().resource(claims).subresource("").body("\"remove\""),

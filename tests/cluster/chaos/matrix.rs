@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use futures::StreamExt;
 use ipam::api::{Family, Kind};
 use kube::api::{DeleteParams, ListParams};
-use serde_json::json;
+use serde_json::{Value, json};
 use testbed::proxy::{Handle, Rule};
 
 use super::faults::{CLAIM_WRITES, FAULTS, POOL_WRITES, action, claim_write, pool_write};
@@ -38,7 +38,7 @@ fn claim_cases(scene: &Scene) -> Vec<(Case, String)> {
             for fault in 0..FAULTS.len() {
                 let (name, ip) = (format!("w{w:02}-f{fault:02}"), ip(w, fault, family));
                 let object = format!("p-{}", ip.replace('.', "-"));
-                let on_address = matches!(write, "take" | "delete" | "strip address");
+                let on_address = matches!(write, "take" | "delete" | "strip address" | "adopt");
                 let on = claim_write(write, family).name(if on_address { &object } else { &name });
                 let met = scene.proxy.add(Rule::new(on, action(fault)).once());
                 cases.push((Case { family: Some(family), write, fault, name, met }, ip));
@@ -58,12 +58,28 @@ fn pool_cases(scene: &Scene) -> Vec<Case> {
     .collect()
 }
 
-/// A claim that is refused at first asks for what a claim of the other kind has.
 async fn make_claim(scene: &Scene, case: &Case, ip: &str) {
     let family = case.family.unwrap();
     let asked = if case.write == "refuse" { "10.9.9.9" } else { ip };
     let metadata = json!({"annotations": {"ipAddress": asked}});
+    if case.write == "adopt" {
+        // Somebody has made the object by hand.
+        make_address(scene, family, &case.name, ip).await;
+    }
     scene.create_claim_of(family, &case.name, "p", metadata).await;
+}
+
+/// An address object for a claim that is to come.
+async fn make_address(scene: &Scene, family: Family, claim: &str, ip: &str) {
+    let metadata = json!({"name": format!("p-{}", ip.replace('.', "-"))});
+    let spec = match family {
+        Family::Metal3 => json!({"address": ip, "pool": {"name": "p"}, "claim": {"name": claim}}),
+        Family::Capi => json!({
+            "address": ip, "prefix": 8, "claimRef": {"name": claim},
+            "poolRef": {"apiGroup": "ipam.metal3.io", "kind": "IPPool", "name": "p"},
+        }),
+    };
+    scene.create(Kind::Address(family), &metadata, &spec, &Value::Null).await;
 }
 
 async fn make_pool(scene: &Scene, case: &Case) {

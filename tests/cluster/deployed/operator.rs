@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use ipam::api::{Family, SYSTEM_NAMESPACE};
 use kube::api::DeleteParams;
 use rustix::process::Signal;
-use serde_json::json;
+use serde_json::{Value, json};
 use testbed::{ControlPlane, Options};
 
 use super::{Ended, admission_judges, arguments, kubectl, lead_to, patch, replica, script};
@@ -95,6 +95,20 @@ async fn pods_are_ready(plane: &ControlPlane) {
     patch(plane, &arguments).await;
 }
 
+/// The kinds as Metal3's manifests leave them: with a webhook that converts.
+async fn kinds_of_metal3(plane: &ControlPlane) {
+    let webhook = json!({
+        "conversionReviewVersions": ["v1", "v1beta1"],
+        "clientConfig": {"service": {"namespace": SYSTEM_NAMESPACE, "name": "ipam-webhook-service", "path": "/convert"}},
+    });
+    for (_, yaml) in ipam::api::crd_files() {
+        let mut crd: Value = serde_saphyr::from_str(&yaml).unwrap();
+        crd["spec"]["conversion"] = json!({"strategy": "Webhook", "webhook": webhook});
+        let applied = kubectl(plane, &["apply", "-f", "-"], &crd.to_string()).await;
+        assert_eq!(applied.code, 0, "{}", applied.text);
+    }
+}
+
 async fn end(mut pod: Replica) {
     pod.signal(Signal::TERM);
     assert!(pod.ended().await.success(), "{}", pod.log());
@@ -104,6 +118,7 @@ async fn end(mut pod: Replica) {
 async fn it_is_deployed_used_upgraded_and_taken_away_and_nothing_is_lost_or_left() {
     let plane = Arc::new(ControlPlane::start(Options::default()).await.unwrap());
     let mut site = Site { plane, scene: None };
+    kinds_of_metal3(&site.plane).await;
     let nameless = script(&site.plane, "deploy.sh", &[]).await;
     assert!(nameless.code == 2 && nameless.text.contains("IMG=registry/name:tag"), "{}", nameless.text);
 
@@ -125,6 +140,16 @@ async fn it_is_deployed_used_upgraded_and_taken_away_and_nothing_is_lost_or_left
     scene.create_claim("after").await;
     scene.bound("after").await;
     assert_eq!(scene.bound("before").await, "10.0.0.1");
+
+    for (name, variables) in [
+        ("deploy.sh", vec![("IMG", "i"), ("NAMESPACE", "other")]),
+        ("undeploy.sh", vec![("NAMESPACE", "other")]),
+    ] {
+        let refused = script(&site.plane, name, &variables).await;
+        let says = refused.text.contains("installed in namespace metal3-ipam-system")
+            && refused.text.contains("NAMESPACE=metal3-ipam-system");
+        assert!(refused.code == 1 && says, "{}", refused.text);
+    }
 
     let refused = site.undeploy("").await;
     assert_eq!(refused.code, 1, "{}", refused.text);
