@@ -2,6 +2,7 @@
 
 use ipam::api::{LEASE, SYSTEM_NAMESPACE};
 use k8s_openapi::List;
+use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::coordination::v1::Lease;
 
 use crate::cluster::Cluster;
@@ -82,4 +83,22 @@ impl Controller {
             Self::Unseen(error) => format!("whether a controller runs cannot be seen ({})", error.line()),
         }
     }
+}
+
+const DEPLOYMENT: &str = "ipam-controller-manager";
+
+/// The shipped Deployment, wherever it is, if it can be read; in the namespace of the shipped manifests where others may
+/// not be looked into.
+pub async fn deployment(cluster: &Cluster) -> Option<Deployment> {
+    let asked = |verb, namespace: Option<&str>| Asked {
+        verb,
+        resource: "deployments.apps".into(),
+        namespace: namespace.map(str::to_owned),
+    };
+    let everywhere = format!("/apis/apps/v1/deployments?fieldSelector=metadata.name%3D{DEPLOYMENT}");
+    if let Ok(found) = cluster.get::<List<Deployment>>(&everywhere, &asked("list", None)).await {
+        return found?.items.into_iter().next();
+    }
+    let path = format!("/apis/apps/v1/namespaces/{SYSTEM_NAMESPACE}/deployments/{DEPLOYMENT}");
+    cluster.get(&path, &asked("get", Some(SYSTEM_NAMESPACE))).await.ok()?
 }

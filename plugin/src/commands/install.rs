@@ -8,7 +8,7 @@ use ipam::api::SYSTEM_NAMESPACE;
 
 use crate::Globals;
 use crate::cluster::Connection;
-use crate::controller::Controller;
+use crate::controller::{Controller, deployment};
 use crate::error::Error;
 use crate::manifests::{Flag, Manifests};
 use crate::output::{Written, out};
@@ -42,7 +42,7 @@ impl Install {
         if manifests.is_local() {
             globals.ui.say("warning: the image is on no registry; --image names the one that you pushed");
         }
-        if let Some(warning) = warning(&globals.connection).await {
+        if let Some(warning) = warning(&globals.connection, namespace).await {
             globals.ui.say(&warning);
         }
         if self.output.wanted() {
@@ -66,10 +66,21 @@ impl Install {
     }
 }
 
-/// Where a controller leads already, what that means. Whoever has no cluster yet, or may not look, is told nothing.
-async fn warning(connection: &Connection) -> Option<String> {
-    let look = async { Some(Controller::look(&connection.open().await.ok()?).await) };
-    let controller = tokio::time::timeout(GLANCE, look).await.ok()??;
+/// Where a controller is installed or leads already, what that means. Whoever has no cluster yet, or may not look, is told
+/// nothing.
+async fn warning(connection: &Connection, namespace: &str) -> Option<String> {
+    let look = async {
+        let cluster = connection.open().await.ok()?;
+        Some((Controller::look(&cluster).await, deployment(&cluster).await))
+    };
+    let (controller, deployment) = tokio::time::timeout(GLANCE, look).await.ok()??;
+    let installed = deployment.and_then(|found| found.metadata.namespace);
+    if let Some(other) = installed.filter(|other| other != namespace) {
+        return Some(format!(
+            "warning: a controller is installed in namespace {other}, and these take its webhooks and bindings away from it; \
+             docs/scaling.md says how several run side by side"
+        ));
+    }
     let Controller::Leads { .. } = controller else { return None };
     Some(format!(
         "warning: {}; if it is Metal3's, stop it first, as docs/migrating-from-metal3.md says; if it is this one, this \

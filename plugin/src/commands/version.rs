@@ -1,15 +1,12 @@
 //! `version`
 
 use clap::Args;
-use ipam::api::{CAPI_IPAM_GROUP, CLUSTER_GROUP, GROUP, SYSTEM_NAMESPACE};
-use k8s_openapi::List;
-use k8s_openapi::api::apps::v1::Deployment;
+use ipam::api::{CAPI_IPAM_GROUP, CLUSTER_GROUP, GROUP};
 use k8s_openapi::apimachinery::pkg::version::Info;
 use serde_json::json;
 
 use crate::Globals;
-use crate::cluster::Cluster;
-use crate::controller::Controller;
+use crate::controller::{Controller, deployment};
 use crate::error::{Asked, Error};
 use crate::output::{API_VERSION, Output, or_none};
 
@@ -26,7 +23,6 @@ pub struct Version {
 }
 
 const CLIENT: &str = env!("CARGO_PKG_VERSION");
-const DEPLOYMENT: &str = "ipam-controller-manager";
 
 impl Version {
     pub async fn run(&self, globals: &Globals) -> Result<(), Error> {
@@ -37,7 +33,9 @@ impl Version {
         let cluster = globals.connection.open().await?;
         let asked = Asked { verb: "get", resource: "/version".into(), namespace: None };
         let kubernetes = cluster.get::<Info>("/version", &asked).await?.map(|info| info.git_version);
-        let image = image(&cluster).await;
+        let image = deployment(&cluster)
+            .await
+            .and_then(|found| found.spec.template.spec?.containers.into_iter().next()?.image);
         let controller = Controller::look(&cluster).await;
         let mut kinds = Vec::new();
         for group in [GROUP, CAPI_IPAM_GROUP, CLUSTER_GROUP] {
@@ -61,25 +59,4 @@ impl Version {
         });
         self.output.print_picture(&(lines.join("\n") + "\n"), &data, &[])
     }
-}
-
-/// The image of the shipped Deployment, wherever it is, if it can be read; that of the namespace of the shipped manifests
-/// where others may not be looked into.
-async fn image(cluster: &Cluster) -> Option<String> {
-    let asked = |verb, namespace: Option<&str>| Asked {
-        verb,
-        resource: "deployments.apps".into(),
-        namespace: namespace.map(str::to_owned),
-    };
-    let everywhere = format!("/apis/apps/v1/deployments?fieldSelector=metadata.name%3D{DEPLOYMENT}");
-    if let Ok(found) = cluster.get::<List<Deployment>>(&everywhere, &asked("list", None)).await {
-        return found?.items.into_iter().next().and_then(image_of);
-    }
-    let path = format!("/apis/apps/v1/namespaces/{SYSTEM_NAMESPACE}/deployments/{DEPLOYMENT}");
-    let found = cluster.get::<Deployment>(&path, &asked("get", Some(SYSTEM_NAMESPACE))).await;
-    found.ok()?.and_then(image_of)
-}
-
-fn image_of(deployment: Deployment) -> Option<String> {
-    deployment.spec.template.spec?.containers.into_iter().next()?.image
 }

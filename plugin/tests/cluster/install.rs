@@ -36,6 +36,11 @@ async fn what_is_installed_goes_without_a_trace_and_leaves_the_addresses() {
     let args = crate::scene::said(scene.plane.kubectl().args(deployment)).stdout;
     assert!(args.ends_with(r#""--v=4"]"#), "{args}");
 
+    let said = scene.ipam_in("elsewhere", &["install", "--image", "example.org/ipam:v2"]);
+    let warned = said.stderr.contains("warning: a controller is installed in namespace team-net");
+    assert!(said.code == 0 && warned, "{}", said.stderr);
+    assert!(scene.done(&["version"]).contains("image        example.org/ipam:v1"));
+
     let said = scene.ipam_in(PLACE, &["uninstall", "--yes"]);
     assert_eq!((said.code, said.stdout.as_str()), (1, ""));
     let told = "error: addresses are held by 1 claim\n  because: ipclaim.ipam.metal3.io/c -n default\nhint: ";

@@ -1,15 +1,20 @@
 //! The path of somebody who installs it, uses it, upgrades it and takes it away again, by the scripts of the Makefile.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ipam::api::{Family, SYSTEM_NAMESPACE};
+use k8s_openapi::api::apps::v1::Deployment;
+use kube::Api;
 use kube::api::DeleteParams;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use testbed::{ControlPlane, Options};
 
-use super::{Ended, admission_judges, arguments, kubectl, lead_to, patch, replica, script};
+use super::{
+    Ended, RELEASE, admission_judges, arguments, kubectl, lead_to, patch, path, replica, run, script,
+};
 use crate::process::free_port;
 use crate::replica::Replica;
 use crate::scene::Scene;
@@ -182,4 +187,55 @@ async fn it_is_deployed_used_upgraded_and_taken_away_and_nothing_is_lost_or_left
     assert_eq!(site.brought().await, "");
     let again = site.undeploy("").await;
     assert_eq!(again.code, 0, "{}", again.text);
+}
+
+#[tokio::test]
+async fn the_parts_of_a_second_shard_are_made_as_the_page_says() {
+    let plane =
+        ControlPlane::start(Options { controller_manager: false, ..Options::default() }).await.unwrap();
+    plane.apply_path(&path(RELEASE)).await.unwrap();
+    let page = std::fs::read_to_string(path("docs/scaling.md")).unwrap();
+    let recipe = page.split("```sh\n").nth(1).unwrap().split("```").next().unwrap();
+    let kubectl = plane.kubectl();
+    let program = Path::new(kubectl.get_program()).parent().unwrap().display().to_string();
+    let mut shell = tokio::process::Command::new("bash");
+    shell.envs(kubectl.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    shell.env("PATH", format!("{program}:{}", std::env::var("PATH").unwrap()));
+    let ended = run(
+        {
+            shell.args(["-euo", "pipefail", "-c", recipe]);
+            shell
+        },
+        "",
+    )
+    .await;
+    assert_eq!(ended.code, 0, "{}", ended.text);
+
+    let deployments = |namespace| Api::<Deployment>::namespaced(plane.client(), namespace);
+    let args =
+        |deployment: Deployment| deployment.spec.template.spec.unwrap().containers[0].args.clone().unwrap();
+    let [first, second] = [SYSTEM_NAMESPACE, "rack-b"].map(deployments);
+    let second = second.get("ipam-controller-manager").await.unwrap();
+    assert_eq!(
+        second.spec.template.spec.as_ref().unwrap().service_account_name.as_deref(),
+        Some("ipam-manager")
+    );
+    let args_of_second = args(second);
+    for flag in ["--leader-elect", "--watch-filter=rack-b", "--webhook-port=0"] {
+        assert!(args_of_second.iter().any(|have| have == flag), "{args_of_second:?}");
+    }
+    let first = args(first.get("ipam-controller-manager").await.unwrap());
+    assert!(first.contains(&"--watch-filter=rack-a".to_owned()), "{first:?}");
+    // What one may do, the other may.
+    let may = |verb, what, namespace| {
+        ["auth", "can-i", verb, what, "-n", namespace, "--as", "system:serviceaccount:rack-b:ipam-manager"]
+    };
+    for (verb, what, namespace, answer) in [
+        ("create", "ipaddresses.ipam.metal3.io", "anywhere", "yes"),
+        ("patch", "leases.coordination.k8s.io", "rack-b", "yes"),
+        ("patch", "leases.coordination.k8s.io", "anywhere", "no"),
+    ] {
+        let said = super::kubectl(&plane, &may(verb, what, namespace), "").await.text;
+        assert!(said.trim_end().ends_with(answer), "{verb} {what} in {namespace}: {said}");
+    }
 }
