@@ -41,7 +41,7 @@ take() {
     [[ $type != *.*.* ]] || is_known "$type" || continue
     local scope=(-n "$namespace")
     case $type in cluster* | *webhookconfigurations) scope=() ;; esac
-    "$kubectl" "${scope[@]}" delete "$type" -l "$ours" --ignore-not-found --wait --timeout=120s --cascade=foreground \
+    "$kubectl" ${scope[@]+"${scope[@]}"} delete "$type" -l "$ours" --ignore-not-found --wait --timeout=120s --cascade=foreground \
       2> >(grep -v '^No resources found' >&2 || true)
   done
 }
@@ -52,10 +52,10 @@ others() {
   objects ippools.ipam.metal3.io | awk -v n="$namespace" '$1 == n { print "ippool/" $2 }'
 }
 
-# Its roles, webhooks and kinds are the cluster's: they would be taken from it.
-elsewhere=$("$kubectl" get deployments -A -l "$ours" -o go-template='{{range .items}}{{.metadata.namespace}}{{"\n"}}{{end}}' |
-  { grep -vxF "$namespace" || true; } | head -1)
-if [ -n "$elsewhere" ]; then
+# Its roles, webhooks and kinds are the cluster's: they would be taken from one that is elsewhere.
+places=$("$kubectl" get deployments -A -l "$ours" -o go-template='{{range .items}}{{.metadata.namespace}}{{"\n"}}{{end}}')
+if [ -n "$places" ] && ! grep -qxF "$namespace" <<<"$places"; then
+  elsewhere=${places%%$'\n'*}
   echo "error: the controller is installed in namespace $elsewhere, not in $namespace" >&2
   echo "hint: \`make undeploy NAMESPACE=$elsewhere\` takes that one away" >&2
   exit 1

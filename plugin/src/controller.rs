@@ -87,8 +87,8 @@ impl Controller {
 
 const DEPLOYMENT: &str = "ipam-controller-manager";
 
-/// The shipped Deployment, wherever it is, if it can be read; in the namespace of the shipped manifests where others may
-/// not be looked into.
+/// The shipped Deployment, wherever it is, if it can be read: that with the label of the manifests, which one of a shard that was
+/// made by hand lacks. Only in the namespace of the shipped manifests where others may not be looked into.
 pub async fn deployment(cluster: &Cluster) -> Option<Deployment> {
     let asked = |verb, namespace: Option<&str>| Asked {
         verb,
@@ -97,7 +97,14 @@ pub async fn deployment(cluster: &Cluster) -> Option<Deployment> {
     };
     let everywhere = format!("/apis/apps/v1/deployments?fieldSelector=metadata.name%3D{DEPLOYMENT}");
     if let Ok(found) = cluster.get::<List<Deployment>>(&everywhere, &asked("list", None)).await {
-        return found?.items.into_iter().next();
+        let is_shipped = |found: &Deployment| {
+            found
+                .metadata
+                .labels
+                .as_ref()
+                .is_some_and(|labels| labels.contains_key("cluster.x-k8s.io/provider"))
+        };
+        return found?.items.into_iter().find(is_shipped);
     }
     let path = format!("/apis/apps/v1/namespaces/{SYSTEM_NAMESPACE}/deployments/{DEPLOYMENT}");
     cluster.get(&path, &asked("get", Some(SYSTEM_NAMESPACE))).await.ok()?

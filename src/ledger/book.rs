@@ -82,9 +82,11 @@ impl Book {
         self.holds.get(&ip).copied().unwrap_or(0)
     }
 
-    /// How many of those who hold `ip` are names of other pools.
-    pub fn blocks(&self, ip: IpAddr) -> u32 {
-        self.blocked.values().filter(|&&blocked| blocked == ip).fold(0, |blocks, _| blocks + 1)
+    /// The addresses that names of other pools hold, and how many hold each.
+    pub fn blocks(&self) -> BTreeMap<IpAddr, u32> {
+        let mut blocks = BTreeMap::new();
+        self.blocked.values().for_each(|ip| *blocks.entry(*ip).or_default() += 1);
+        blocks
     }
 
     /// All held addresses, and how many hold each.

@@ -101,6 +101,11 @@ impl Ledger {
         self.lists.done.contains(&kind)
     }
 
+    /// The API server serves `kind`, as far as is known.
+    pub fn is_served(&self, kind: Kind) -> bool {
+        self.lists.awaited.contains(&kind)
+    }
+
     /// The API server serves `kind`: nothing is decided before it was listed.
     pub fn serves(&mut self, kind: Kind) {
         self.lists.awaited.insert(kind);

@@ -14,11 +14,11 @@ impl Ledger {
             return None;
         }
         let Some(book) = self.books.get(pool) else { return Some(Vec::new()) };
-        let ranges = within.ranges();
+        let (ranges, blocks) = (within.ranges(), book.blocks());
         Some(
             ranges
                 .flat_map(|range| book.holds().range(range.first()..=range.last()))
-                .filter(|(ip, holders)| **holders > book.blocks(**ip))
+                .filter(|(ip, holders)| **holders > blocks.get(ip).copied().unwrap_or(0))
                 .map(|(ip, _)| *ip)
                 .collect(),
         )

@@ -126,6 +126,10 @@ impl Controller {
     pub fn answer(&self, write: &Write, outcome: Outcome) -> Outcome {
         let other = Kind::Address(write.subject.family().other());
         match &write.act {
+            // That a kind is not served counts only once its watch has said so.
+            Act::Survey { kind } if outcome == Outcome::Gone && self.ledger.is_served(*kind) => {
+                Outcome::Unknown("no version of its kind is served".into())
+            }
             Act::Survey { .. } if !self.fences => Outcome::Names { names: BTreeSet::new(), complete: true },
             Act::Look { object, .. }
                 if !self.fences && object.kind == other && matches!(write.subject.kind, Kind::Claim(_)) =>

@@ -53,6 +53,10 @@ pub(super) struct Watches {
 
 /// How soon a kind that is not served is looked for again.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
+/// So often is a kind that was served looked for before it counts as gone,
+const PATIENCE: u32 = 3;
+/// at this distance.
+const SOON: Duration = Duration::from_secs(1);
 
 impl Watches {
     /// Follows a kind for ever. Returns only when nobody listens any more.
@@ -73,7 +77,7 @@ impl Watches {
         T: DeserializeOwned + Clone + Debug + Send + 'static,
         F: Fn(View<S, T>, CapiVersion) -> Option<Seen>,
     {
-        let mut may_be_at_once = true;
+        let mut patience = 0;
         while !self.news.is_closed() {
             let mut was_served = false;
             for &version in kind.versions() {
@@ -83,16 +87,21 @@ impl Watches {
                     Served::No => {}
                 }
             }
-            // Its objects may be there in another version, which was not served, or not asked for, a moment ago. Until that is
-            // known, they stay known.
-            if was_served && std::mem::take(&mut may_be_at_once) {
+            // Its objects may be there in another version, which was not asked for a moment ago, or which one of several API
+            // servers does not know of yet. Until that is clear, they stay known.
+            if was_served {
+                patience = PATIENCE;
+                continue;
+            }
+            if patience > 0 {
+                patience -= 1;
+                tokio::time::sleep(SOON).await;
                 continue;
             }
             if self.news.send(News::NotServed(kind)).await.is_err() {
                 return;
             }
             tokio::time::sleep(LOOK_AGAIN).await;
-            may_be_at_once = true;
         }
     }
 

@@ -20,7 +20,13 @@ impl Ledger {
         entry.in_flight = false;
         let (is_take, is_look) = (matches!(write.act, Act::Take(_)), matches!(write.act, Act::Look { .. }));
         match outcome {
-            Outcome::Seen(_) | Outcome::Gone if is_look => self.looked(write, outcome),
+            Outcome::Seen(_) | Outcome::Gone if is_look => {
+                if !self.looked(write, outcome)
+                    && let Some(entry) = self.claims.get_mut(id)
+                {
+                    entry.retry.failed(now.elapsed, None, rng);
+                }
+            }
             Outcome::Seen(seen) if is_take || matches!(write.act, Act::Adopt(_)) => {
                 entry.retry.succeeded();
                 if let Some(reserve) = &mut entry.reserve {
@@ -71,21 +77,25 @@ impl Ledger {
         }
     }
 
-    /// What a read showed: of the claim itself, of the other family's address object, or of the one that a take needs.
-    fn looked(&mut self, write: &Write, outcome: &Outcome) {
-        let Some(entry) = self.claims.get_mut(&write.subject) else { return };
-        let Act::Look { object, .. } = &write.act else { return };
+    /// What a read showed: of the claim itself, of the other family's address object, or of the one that a take needs. False
+    /// if it has to be read once more.
+    fn looked(&mut self, write: &Write, outcome: &Outcome) -> bool {
+        let Some(entry) = self.claims.get_mut(&write.subject) else { return true };
+        let Act::Look { object, .. } = &write.act else { return true };
         if *object == write.subject {
             entry.unsure = false;
             entry.prove_heirloom();
-            return;
+            return true;
         }
         if object.kind == Kind::Address(write.subject.family().other()) {
-            // What there is of it is taken in now; whether it stands in the way is seen from who holds the address.
-            if self.twin(&write.subject).as_ref() == Some(object) {
+            // What there is of it is taken in now; whether it stands in the way is seen from who holds the address. One that was
+            // shown and counts as gone is not taken in: it is read once more.
+            let uid = if let Outcome::Seen(seen) = outcome { Some(&seen.meta().uid) } else { None };
+            let counts_as_gone = uid.is_some_and(|uid| self.graveyard.holds(object.kind, uid));
+            if !counts_as_gone && self.twin(&write.subject).as_ref() == Some(object) {
                 self.set_fence(&write.subject, Fence::Passed);
             }
-            return;
+            return !counts_as_gone;
         }
         let stays = matches!(outcome, Outcome::Seen(seen) if !seen.meta().deleting);
         if entry.end == End::Sought {
@@ -101,5 +111,6 @@ impl Ledger {
             }
             _ => self.drop_reserve(&write.subject),
         }
+        true
     }
 }

@@ -55,6 +55,26 @@ fn d1_an_address_that_the_other_family_has_too_is_withdrawn_and_another_is_taken
 }
 
 #[test]
+fn d1_what_counts_as_gone_and_is_shown_nevertheless_keeps_the_address_from_being_published() {
+    let mut scene = scene("10.0.0.1-10.0.0.9");
+    let twin = twin_object("p-10-0-0-1", "10.0.0.1", "b");
+    scene.add(claim("a"));
+    assert_eq!(scene.due(), ["take 10.0.0.1 for claim a"]);
+    let object = twin.id.clone();
+    scene.add_unseen(twin);
+    let uid = scene.server.objects[&object].meta().uid.clone();
+    scene.ledger.gone(&object, &uid);
+    scene.done();
+    assert_eq!(scene.due(), ["survey for claim a"]);
+    for _ in 0..3 {
+        scene.done();
+        scene.pass(Duration::from_secs(1));
+        assert_eq!(scene.due().last().unwrap(), "read capi address p-10-0-0-1");
+    }
+    assert_eq!(scene.bound(), []);
+}
+
+#[test]
 fn d1_an_object_of_another_provider_is_not_in_the_way_of_the_other_family() {
     let mut scene = scene("10.0.0.1-10.0.0.9");
     let foreign = Address {
