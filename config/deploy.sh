@@ -13,11 +13,7 @@ if [ -z "${IMG:-}" ]; then
   exit 2
 fi
 
-# Webhooks and bindings are the cluster's: they would be taken from the other one.
-places=$("$kubectl" get deployments -A -l cluster.x-k8s.io/provider=ipam-metal3 \
-  -o go-template='{{range .items}}{{.metadata.namespace}}{{"\n"}}{{end}}')
-elsewhere=
-[ -z "$places" ] || grep -qxF "$namespace" <<<"$places" || elsewhere=${places%%$'\n'*}
+elsewhere=$(KUBECTL="$kubectl" config/elsewhere.sh "$namespace")
 if [ -n "$elsewhere" ]; then
   echo "error: a controller is installed in namespace $elsewhere, and this would be a second one, in $namespace" >&2
   echo "hint: NAMESPACE=$elsewhere upgrades that one; \`make undeploy NAMESPACE=$elsewhere\` takes it away before it moves" >&2

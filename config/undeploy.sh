@@ -52,10 +52,8 @@ others() {
   objects ippools.ipam.metal3.io | awk -v n="$namespace" '$1 == n { print "ippool/" $2 }'
 }
 
-# Its roles, webhooks and kinds are the cluster's: they would be taken from one that is elsewhere.
-places=$("$kubectl" get deployments -A -l "$ours" -o go-template='{{range .items}}{{.metadata.namespace}}{{"\n"}}{{end}}')
-if [ -n "$places" ] && ! grep -qxF "$namespace" <<<"$places"; then
-  elsewhere=${places%%$'\n'*}
+elsewhere=$(KUBECTL="$kubectl" config/elsewhere.sh "$namespace")
+if [ -n "$elsewhere" ]; then
   echo "error: the controller is installed in namespace $elsewhere, not in $namespace" >&2
   echo "hint: \`make undeploy NAMESPACE=$elsewhere\` takes that one away" >&2
   exit 1

@@ -1,9 +1,10 @@
 //! Whether a controller runs, from the lease by which controllers take turns.
 
 use ipam::api::{LEASE, SYSTEM_NAMESPACE};
-use k8s_openapi::List;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::{List, ListableResource};
+use serde::de::DeserializeOwned;
 
 use crate::cluster::Cluster;
 use crate::commands::now;
@@ -26,19 +27,8 @@ impl Controller {
     /// Looks at the lease, wherever the controller keeps it; in the namespace of the shipped manifests where others may
     /// not be looked into.
     pub async fn look(cluster: &Cluster) -> Self {
-        let asked = |verb, namespace: Option<&str>| Asked {
-            verb,
-            resource: "leases.coordination.k8s.io".into(),
-            namespace: namespace.map(str::to_owned),
-        };
-        let everywhere = format!("/apis/coordination.k8s.io/v1/leases?fieldSelector=metadata.name%3D{LEASE}");
-        if let Ok(Some(leases)) = cluster.get::<List<Lease>>(&everywhere, &asked("list", None)).await {
-            return leases.items.first().map_or(Self::None, Self::of);
-        }
-        let path = format!("/apis/coordination.k8s.io/v1/namespaces/{SYSTEM_NAMESPACE}/leases/{LEASE}");
-        match cluster.get::<Lease>(&path, &asked("get", Some(SYSTEM_NAMESPACE))).await {
-            Ok(Some(lease)) => Self::of(&lease),
-            Ok(None) => Self::None,
+        match everywhere::<Lease>(cluster, "coordination.k8s.io", "leases", LEASE).await {
+            Ok(leases) => leases.first().map_or(Self::None, Self::of),
             Err(error) => Self::Unseen(error),
         }
     }
@@ -88,24 +78,29 @@ impl Controller {
 const DEPLOYMENT: &str = "ipam-controller-manager";
 
 /// The shipped Deployment, wherever it is, if it can be read: that with the label of the manifests, which one of a shard that was
-/// made by hand lacks. Only in the namespace of the shipped manifests where others may not be looked into.
+/// made by hand lacks.
 pub async fn deployment(cluster: &Cluster) -> Option<Deployment> {
+    let found = everywhere::<Deployment>(cluster, "apps", "deployments", DEPLOYMENT).await.ok()?;
+    let is_shipped = |found: &Deployment| {
+        found.metadata.labels.as_ref().is_some_and(|labels| labels.contains_key("cluster.x-k8s.io/provider"))
+    };
+    found.into_iter().find(is_shipped)
+}
+
+/// The objects of this name in any namespace; in that of the shipped manifests where others may not be looked into.
+async fn everywhere<T>(cluster: &Cluster, group: &str, plural: &str, name: &str) -> Result<Vec<T>, Error>
+where
+    T: ListableResource + DeserializeOwned,
+{
     let asked = |verb, namespace: Option<&str>| Asked {
         verb,
-        resource: "deployments.apps".into(),
+        resource: format!("{plural}.{group}"),
         namespace: namespace.map(str::to_owned),
     };
-    let everywhere = format!("/apis/apps/v1/deployments?fieldSelector=metadata.name%3D{DEPLOYMENT}");
-    if let Ok(found) = cluster.get::<List<Deployment>>(&everywhere, &asked("list", None)).await {
-        let is_shipped = |found: &Deployment| {
-            found
-                .metadata
-                .labels
-                .as_ref()
-                .is_some_and(|labels| labels.contains_key("cluster.x-k8s.io/provider"))
-        };
-        return found?.items.into_iter().find(is_shipped);
+    let all = format!("/apis/{group}/v1/{plural}?fieldSelector=metadata.name%3D{name}");
+    if let Ok(Some(found)) = cluster.get::<List<T>>(&all, &asked("list", None)).await {
+        return Ok(found.items);
     }
-    let path = format!("/apis/apps/v1/namespaces/{SYSTEM_NAMESPACE}/deployments/{DEPLOYMENT}");
-    cluster.get(&path, &asked("get", Some(SYSTEM_NAMESPACE))).await.ok()?
+    let path = format!("/apis/{group}/v1/namespaces/{SYSTEM_NAMESPACE}/{plural}/{name}");
+    Ok(Vec::from_iter(cluster.get(&path, &asked("get", Some(SYSTEM_NAMESPACE))).await?))
 }

@@ -12,16 +12,14 @@ use crate::ledger::{Act, Address, Claim, Outcome, Pool, Seen, Text, Write};
 pub fn outcome(write: &Write, reply: Reply) -> Outcome {
     match reply {
         Reply::Object(list) if matches!(write.act, Act::Survey { .. }) => names(&list),
-        Reply::Object(object) => match seen(object_kind(write), *object) {
+        Reply::Object(object) => match seen(write.kind(), *object) {
             Ok(Some(seen)) => Outcome::Seen(seen),
             // There is one, and it is none of ours.
             Ok(None) => Outcome::Gone,
             Err(error) => Outcome::Unknown(format!("the object in the answer cannot be read: {error}")),
         },
         Reply::Deleted | Reply::NotFound => Outcome::Gone,
-        // A read was sent in every version: there are no objects.
-        Reply::NotServed if write.act.reads().is_some() => Outcome::Gone,
-        Reply::NotServed => Outcome::Unknown("its kind is not served in this version".into()),
+        Reply::NotServed => Outcome::Unknown("its kind is not served".into()),
         Reply::AlreadyExists => Outcome::Exists,
         Reply::GuardFailed { message } => Outcome::GuardFailed(message),
         Reply::Refused { message, .. } => Outcome::Refused(message),
@@ -39,18 +37,6 @@ fn names(list: &Value) -> Outcome {
     let names = items.iter().filter_map(|item| item["metadata"]["name"].as_str().map(Text::from)).collect();
     let complete = list["metadata"]["continue"].as_str().is_none_or(str::is_empty);
     Outcome::Names { names, complete }
-}
-
-/// The kind of the object that answers a write.
-fn object_kind(write: &Write) -> Kind {
-    match &write.act {
-        Act::Take(new) => new.id.kind,
-        Act::Adopt(adoption) => adoption.address.kind,
-        Act::Delete { address, .. } => address.kind,
-        Act::Strip { object, .. } | Act::Look { object, .. } => object.kind,
-        Act::Survey { kind } => *kind,
-        Act::Protect { .. } | Act::Publish { .. } | Act::Dress(_) | Act::PoolStatus(_) => write.subject.kind,
-    }
 }
 
 /// An object as the ledger sees it; none if it is another provider's claim.

@@ -8,14 +8,14 @@ use crate::api::CapiVersion;
 use crate::apply::{self, Applier, Reply};
 use crate::ledger::{Act, Ledger, Outcome, Write};
 
-const NOT_SERVED: &str = "no version of its kind is served";
-
 /// Sends a write; a read in every version until one is served. That which was served a moment ago may not be any more, and
 /// then its objects are there in another.
 async fn carry_out(applier: &Applier, write: &Write, capi: CapiVersion) -> Reply {
     let reply = applier.carry_out(&apply::change(write, capi)).await;
-    let (Reply::NotServed, Some(kind)) = (&reply, write.act.reads()) else { return reply };
-    for &other in kind.versions().iter().filter(|&&version| version != capi) {
+    if reply != Reply::NotServed || !write.act.is_read() {
+        return reply;
+    }
+    for &other in write.kind().versions().iter().filter(|&&version| version != capi) {
         match applier.carry_out(&apply::change(write, other)).await {
             Reply::NotServed => {}
             reply => return reply,
@@ -28,8 +28,8 @@ async fn carry_out(applier: &Applier, write: &Write, capi: CapiVersion) -> Reply
 pub(super) struct Errand {
     write: Write,
     capi: CapiVersion,
-    /// What it reads is of a kind that is served, as far as is known.
-    reads_served: bool,
+    /// It reads what is of a kind that is known not to be served: there is none.
+    reads_nothing: bool,
     /// When the claim was made that has its first address once this write is done.
     waits_since: Option<i64>,
 }
@@ -38,20 +38,19 @@ impl Errand {
     pub fn new(write: Write, capi: CapiVersion, ledger: &Ledger) -> Self {
         let binds = matches!(&write.act, Act::Publish { status, .. } if status.address.is_some());
         let waits_since = binds.then(|| ledger.waits_since(&write.subject)).flatten();
-        let reads_served = write.act.reads().is_some_and(|kind| ledger.is_served(kind));
-        Self { write, capi, reads_served, waits_since }
+        let reads_nothing = write.act.is_read() && !ledger.is_served(write.kind());
+        Self { write, capi, reads_nothing, waits_since }
     }
 
     /// Sends the write, and says what became of it.
     pub async fn run(self, applier: Applier, metrics: Metrics) -> (Write, Outcome) {
-        let Self { write, capi, reads_served, waits_since } = self;
+        let Self { write, capi, reads_nothing, waits_since } = self;
         let sent = Instant::now();
-        let reply = carry_out(&applier, &write, capi).await;
-        let not_served = reply == Reply::NotServed;
-        let outcome = match apply::outcome(&write, reply) {
-            // Each of several API servers learns by itself which versions there are. That there are none is for the watch to say.
-            Outcome::Gone if reads_served && not_served => Outcome::Unknown(NOT_SERVED.into()),
-            outcome => outcome,
+        let outcome = match carry_out(&applier, &write, capi).await {
+            // Each of several API servers learns by itself which versions there are, so that there are none is for the watch to
+            // say, and proves nothing before.
+            Reply::NotServed if reads_nothing => Outcome::Gone,
+            reply => apply::outcome(&write, reply),
         };
         metrics.took(&write.act, sent.elapsed());
         if let (Some(since), Outcome::Seen(_)) = (waits_since, &outcome) {

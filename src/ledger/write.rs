@@ -80,14 +80,26 @@ pub enum Act {
     },
 }
 
-impl Act {
-    /// The kind that it reads; none if it writes.
-    pub fn reads(&self) -> Option<Kind> {
-        match self {
-            Self::Look { object, .. } => Some(object.kind),
-            Self::Survey { kind } => Some(*kind),
-            _ => None,
+impl Write {
+    /// The kind of what it reads or changes.
+    pub fn kind(&self) -> Kind {
+        match &self.act {
+            Act::Take(new) => new.id.kind,
+            Act::Adopt(adoption) => adoption.address.kind,
+            Act::Delete { address, .. } => address.kind,
+            Act::Strip { object, .. } | Act::Look { object, .. } => object.kind,
+            Act::Survey { kind } => *kind,
+            Act::Protect { .. } | Act::Publish { .. } | Act::Dress(_) | Act::PoolStatus(_) => {
+                self.subject.kind
+            }
         }
+    }
+}
+
+impl Act {
+    /// It changes nothing.
+    pub fn is_read(&self) -> bool {
+        matches!(self, Self::Look { .. } | Self::Survey { .. })
     }
 }
 

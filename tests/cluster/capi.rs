@@ -131,32 +131,34 @@ async fn d12_another_providers_claims_and_addresses_are_never_written() {
     }
 }
 
-/// Claims and addresses of Cluster API as a cluster has them that serves only v1beta1.
-fn only_v1beta1(crd: &str) -> Value {
-    let path = testbed::capi_crds().unwrap().join(crd);
-    let text = std::fs::read_to_string(path).unwrap();
-    let mut crd: Value = serde_saphyr::from_str(&text).unwrap();
-    let versions = crd["spec"]["versions"].as_array_mut().unwrap();
-    versions.retain(|version| version["name"] == "v1beta1");
-    versions[0]["storage"] = json!(true);
-    crd
+/// Claims and addresses of Cluster API as a cluster has them that serves only this version, and stores them in it.
+fn only(version: &str) -> impl Iterator<Item = Value> {
+    CAPI_CRDS[1..].iter().map(move |crd| {
+        let path = testbed::capi_crds().unwrap().join(crd);
+        let mut crd: Value = serde_saphyr::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+        let versions = crd["spec"]["versions"].as_array_mut().unwrap();
+        versions.retain(|each| each["name"] != "v1alpha1");
+        for each in versions {
+            let is_it = each["name"] == version;
+            (each["served"], each["storage"]) = (json!(is_it), json!(is_it));
+        }
+        crd
+    })
 }
 
-/// The same once it was upgraded: what is stored is served as v1beta2 alone.
-fn only_v1beta2(crd: &str) -> Value {
-    let path = testbed::capi_crds().unwrap().join(crd);
-    let mut crd: Value = serde_saphyr::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
-    let versions = crd["spec"]["versions"].as_array_mut().unwrap();
-    versions.retain(|version| version["name"] != "v1alpha1");
-    for version in versions {
-        let is_new = version["name"] == "v1beta2";
-        (version["served"], version["storage"]) = (json!(is_new), json!(is_new));
-    }
-    crd
+/// Where only v1beta1 is served: claim `c` has the one address of pool `p`.
+async fn bound_in_v1beta1(name: &str) -> Scene {
+    let mut scene = Scene::on(own_plane(only("v1beta1")).await, CAPI, name).await;
+    scene.version_of_capi("v1beta1");
+    scene.start_controller();
+    scene.create_pool("p", &json!({"pools": [{"start": "10.0.0.1", "end": "10.0.0.1"}]})).await;
+    scene.create_claim("c").await;
+    assert_eq!(scene.bound("c").await, "10.0.0.1");
+    scene
 }
 
 /// A control plane of its own, as the kinds of a cluster are everybody's.
-async fn own_plane(capi_crds: &[Value]) -> std::sync::Arc<ControlPlane> {
+async fn own_plane(capi_crds: impl IntoIterator<Item = Value>) -> std::sync::Arc<ControlPlane> {
     let plane =
         ControlPlane::start(Options { controller_manager: false, ..Options::default() }).await.unwrap();
     crate::scene::install(&plane, &[]).await;
@@ -179,13 +181,7 @@ pub async fn own_plane_with_all() -> std::sync::Arc<ControlPlane> {
 
 #[tokio::test]
 async fn where_only_v1beta1_is_served_claims_get_conditions_of_its_form() {
-    let plane = own_plane(&CAPI_CRDS[1..].iter().map(|crd| only_v1beta1(crd)).collect::<Vec<_>>()).await;
-    let mut scene = Scene::on(plane, CAPI, "v1beta1").await;
-    scene.version_of_capi("v1beta1");
-    scene.start_controller();
-    scene.create_pool("p", &json!({"pools": [{"start": "10.0.0.1", "end": "10.0.0.1"}]})).await;
-    scene.create_claim("c").await;
-    assert_eq!(scene.bound("c").await, "10.0.0.1");
+    let scene = bound_in_v1beta1("v1beta1").await;
     let good = ready(&scene.claims.get("c").await.unwrap()).unwrap();
     assert_eq!((&good["status"], &good["severity"]), (&json!("True"), &Value::Null));
     scene.create_claim("d").await;
@@ -201,19 +197,13 @@ async fn where_only_v1beta1_is_served_claims_get_conditions_of_its_form() {
 
 #[tokio::test]
 async fn what_is_served_in_another_version_from_now_on_keeps_its_addresses() {
-    let plane = own_plane(&CAPI_CRDS[1..].iter().map(|crd| only_v1beta1(crd)).collect::<Vec<_>>()).await;
-    let mut scene = Scene::on(plane, CAPI, "upgrade").await;
-    scene.version_of_capi("v1beta1");
-    scene.start_controller();
-    scene.create_pool("p", &json!({"pools": [{"start": "10.0.0.1", "end": "10.0.0.1"}]})).await;
-    scene.create_claim("c").await;
-    assert_eq!(scene.bound("c").await, "10.0.0.1");
+    let mut scene = bound_in_v1beta1("upgrade").await;
     scene.create_claim_of(Family::Metal3, "waits", "p", json!({})).await;
     scene.refused_of(Family::Metal3, "waits", "PoolExhausted").await;
 
     // As `kubectl apply` of the new release does it, one definition after the other.
-    for crd in &CAPI_CRDS[1..] {
-        scene.plane.apply_yaml(&only_v1beta2(crd).to_string()).await.unwrap();
+    for crd in only("v1beta2") {
+        scene.plane.apply_yaml(&crd.to_string()).await.unwrap();
     }
     scene.version_of_capi("v1beta2");
     let is_watched = |log: &[Entry]| {
@@ -239,7 +229,7 @@ async fn what_is_served_in_another_version_from_now_on_keeps_its_addresses() {
 
 #[tokio::test]
 async fn kinds_of_cluster_api_may_be_missing_come_later_and_go_again() {
-    let plane = own_plane(&[]).await;
+    let plane = own_plane([]).await;
     let mut scene = Scene::on(plane, CAPI, "late").await;
     scene.start_controller();
     scene.create_pool("p", &json!({"pools": [{"start": "10.0.0.1", "end": "10.0.0.9"}]})).await;

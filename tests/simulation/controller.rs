@@ -128,7 +128,7 @@ impl Controller {
         match &write.act {
             // That a kind is not served counts only once its watch has said so.
             Act::Survey { kind } if outcome == Outcome::Gone && self.ledger.is_served(*kind) => {
-                Outcome::Unknown("no version of its kind is served".into())
+                Outcome::Unknown("its kind is not served".into())
             }
             Act::Survey { .. } if !self.fences => Outcome::Names { names: BTreeSet::new(), complete: true },
             Act::Look { object, .. }

@@ -146,8 +146,8 @@ impl Server {
 
     /// Carries out a write, all or nothing.
     pub fn carry_out(&mut self, write: &Write) -> Outcome {
-        if write.act.reads().is_none() && !self.is_served(target(write)) {
-            return Outcome::Unknown("its kind is not served in this version".into());
+        if !write.act.is_read() && !self.is_served(write.kind()) {
+            return Outcome::Unknown("its kind is not served".into());
         }
         match &write.act {
             Act::Take(new) => self.take(new),
@@ -376,17 +376,6 @@ fn add_finalizer(object: &mut Object, finalizer: &str, append: bool) -> bool {
     }
     object.finalizers.push(finalizer.to_owned());
     true
-}
-
-/// The kind of what a write changes.
-fn target(write: &Write) -> Kind {
-    match &write.act {
-        Act::Take(new) => new.id.kind,
-        Act::Adopt(adoption) => adoption.address.kind,
-        Act::Delete { address, .. } => address.kind,
-        Act::Strip { object, .. } => object.kind,
-        _ => write.subject.kind,
-    }
 }
 
 pub fn meta_mut(seen: &mut Seen) -> &mut Meta {

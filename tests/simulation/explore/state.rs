@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use ipam::api::{Family, Kind};
-use ipam::ledger::{Act, Now, Outcome, Write};
+use ipam::ledger::{Now, Outcome, Write};
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 
@@ -222,7 +222,7 @@ impl State {
                 continue;
             }
             steps.push(Step::Execute(which, at));
-            if self.left.delays > 0 && !is_read(&sent.write) {
+            if self.left.delays > 0 && !sent.write.act.is_read() {
                 steps.push(Step::Delay(which, at));
             }
             if self.left.delays > 0 && self.is_swift() {
@@ -358,8 +358,8 @@ impl State {
 
     /// A watch that tells what is no news, or tells at once whatever there is.
     fn next_heard(&self, node: &Node) -> Option<Kind> {
-        if let Some(kind) = node.controller.unknown() {
-            return Some(kind).filter(|_| self.is_swift());
+        if let Some(kind) = node.controller.unknown().filter(|_| self.is_swift()) {
+            return Some(kind);
         }
         let tells = |kind: &Kind| {
             let is_prompt = self.is_swift() && node.silent != Some(*kind);
@@ -420,7 +420,7 @@ impl State {
         self.left.crashes -= 1;
         let node = self.node(which);
         let lost = node.controller.sent.drain(..).filter(|sent| sent.outcome.is_none());
-        let lost: Vec<Write> = lost.map(|sent| sent.write).filter(|write| !is_read(write)).collect();
+        let lost: Vec<Write> = lost.map(|sent| sent.write).filter(|write| !write.act.is_read()).collect();
         *node = Node::new(node.controller.fences);
         self.late.extend(lost);
     }
@@ -467,8 +467,4 @@ impl Hub {
         }
         *number = print(&(&server.objects, &server.indexes, judge));
     }
-}
-
-fn is_read(write: &Write) -> bool {
-    matches!(write.act, Act::Look { .. } | Act::Survey { .. })
 }

@@ -12,6 +12,7 @@ use crate::server::Server;
 pub struct World {
     /// The controllers, all at once, and whether each reads the other family before it publishes.
     pub controllers: &'static [bool],
+    /// What happens by itself; the less, the more states there are.
     pub pace: Pace,
     /// So many addresses are in the pool.
     pub addresses: u8,
