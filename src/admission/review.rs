@@ -104,6 +104,16 @@ pub enum Verdict {
 }
 
 impl Verdict {
+    /// The verdict in one word, for those who count.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Allowed => "allowed",
+            Self::Patched(_) => "patched",
+            Self::Invalid(_) => "refused",
+            Self::NotYet => "not_yet",
+        }
+    }
+
     /// The review that answers a request.
     pub fn answer(&self, kind: Kind, request: &Request) -> Value {
         let uid = &request.uid;
@@ -127,6 +137,9 @@ impl Verdict {
 }
 
 impl Malformed {
+    /// In place of a verdict, as [`Verdict::word`].
+    pub const WORD: &str = "malformed";
+
     /// The review that says so.
     pub fn answer(&self) -> Value {
         refusal(&self.uid, 400, "BadRequest", &self.to_string())

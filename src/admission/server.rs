@@ -8,17 +8,19 @@ use std::time::Duration;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Path, State};
 use axum::http::StatusCode;
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
-use axum::{Json, Router};
+use axum::{Extension, Json, Router};
 use axum_server::Handle;
 use axum_server::tls_rustls::RustlsConfig;
 use serde_json::Value;
 use tokio::sync::watch;
 
+use super::observe::{NoOne, Observer, Review};
 use super::pki::Pair;
 use super::tls::{Handshake, server_config, usual_handshake};
-use super::{Endpoint, Live, Request, Scope, Verdict, admit, question};
+use super::{Endpoint, Live, Malformed, Request, Scope, Verdict, admit, question};
 
 /// What the server is told.
 #[derive(Clone)]
@@ -27,11 +29,13 @@ pub struct AdmissionOptions {
     pub scope: Scope,
     /// Which TLS is spoken.
     pub handshake: Handshake,
+    /// Who hears of each review.
+    pub observer: Arc<dyn Observer>,
 }
 
 impl Default for AdmissionOptions {
     fn default() -> Self {
-        Self { scope: Scope::default(), handshake: usual_handshake() }
+        Self { scope: Scope::default(), handshake: usual_handshake(), observer: Arc::new(NoOne) }
     }
 }
 
@@ -72,7 +76,8 @@ pub async fn serve(
     tracing::info!(address = %listener.local_addr()?, "admission is served");
     // The API server needs no more than HTTP/1.1, and HTTP/2 has had its floods of requests.
     let server = axum_server::from_tcp_rustls(listener, tls.clone())?.http1_only().handle(handle.clone());
-    let mut serving = std::pin::pin!(server.serve(router(options.scope, live).into_make_service()));
+    let mut serving =
+        std::pin::pin!(server.serve(router(options.scope, options.observer, live).into_make_service()));
     loop {
         tokio::select! {
             ended = &mut serving => return ended,
@@ -109,30 +114,55 @@ async fn next_config(
 #[derive(Clone)]
 struct Admission {
     scope: Arc<Scope>,
+    observer: Arc<dyn Observer>,
     live: Live,
 }
 
-fn router(scope: Scope, live: Live) -> Router {
+fn router(scope: Scope, observer: Arc<dyn Observer>, live: Live) -> Router {
+    let admission = Admission { scope: Arc::new(scope), observer, live };
     Router::new()
-        .route("/{path}", post(review))
+        .route("/{path}", post(review).layer(from_fn_with_state(admission.clone(), observed)))
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
-        .with_state(Admission { scope: Arc::new(scope), live })
+        .with_state(admission)
 }
 
-async fn review(State(admission): State<Admission>, Path(path): Path<String>, body: Bytes) -> Response {
-    match Endpoint::at(&format!("/{path}")) {
-        Some(endpoint) => Json(admission.judge(endpoint, &body).await).into_response(),
-        None => StatusCode::NOT_FOUND.into_response(),
+/// Tells of a review, whatever becomes of it: also of one whose body is not taken.
+async fn observed(
+    State(admission): State<Admission>,
+    Path(path): Path<String>,
+    request: axum::extract::Request,
+    next: Next,
+) -> Response {
+    let path = format!("/{path}");
+    if Endpoint::at(&path).is_none() {
+        return StatusCode::NOT_FOUND.into_response();
     }
+    let review = Review::begin(admission.observer, path);
+    let response = next.run(request).await;
+    let verdict = response.extensions().get::<Said>().map(|said| said.0);
+    review.end(verdict, response.status().as_u16());
+    response
+}
+
+/// The verdict of a review in one word, beside its answer.
+#[derive(Clone, Copy)]
+struct Said(&'static str);
+
+async fn review(State(admission): State<Admission>, Path(path): Path<String>, body: Bytes) -> Response {
+    let Some(endpoint) = Endpoint::at(&format!("/{path}")) else {
+        return StatusCode::NOT_FOUND.into_response();
+    };
+    let (said, answer) = admission.judge(endpoint, &body).await;
+    (Extension(said), Json(answer)).into_response()
 }
 
 impl Admission {
-    async fn judge(&self, endpoint: Endpoint, body: &[u8]) -> Value {
+    async fn judge(&self, endpoint: Endpoint, body: &[u8]) -> (Said, Value) {
         let request = match Request::read(endpoint, body) {
             Ok(request) => request,
             Err(malformed) => {
                 tracing::warn!(error = %malformed, "a review was refused");
-                return malformed.answer();
+                return (Said(Malformed::WORD), malformed.answer());
             }
         };
         let held = match question(endpoint, &request) {
@@ -144,7 +174,7 @@ impl Admission {
             None => Verdict::NotYet,
         };
         log(endpoint, &request, &verdict);
-        verdict.answer(endpoint.kind, &request)
+        (Said(verdict.word()), verdict.answer(endpoint.kind, &request))
     }
 }
 
@@ -178,10 +208,53 @@ mod tests {
 
     async fn posted(live: Live, path: &str, body: Vec<u8>) -> (u16, Value) {
         let request = http::Request::post(path).body(Body::from(body)).unwrap();
-        let response = router(Scope::default(), live).oneshot(request).await.unwrap();
+        let response = router(Scope::default(), Arc::new(NoOne), live).oneshot(request).await.unwrap();
         let code = response.status().as_u16();
         let body = response.into_body().collect().await.unwrap().to_bytes();
         (code, serde_json::from_slice(&body).unwrap_or_default())
+    }
+
+    /// Notes what it hears.
+    #[derive(Default)]
+    struct Heard(std::sync::Mutex<Vec<String>>);
+
+    impl Observer for Heard {
+        fn begins(&self, path: &str) {
+            self.0.lock().unwrap().push(format!("begins {path}"));
+        }
+
+        fn ends(&self, _path: &str, end: Option<super::super::ReviewEnd>) {
+            let end = end.map(|end| format!("{} {}", end.verdict, end.code));
+            self.0.lock().unwrap().push(end.unwrap_or_else(|| "aborted".to_owned()));
+        }
+    }
+
+    #[tokio::test]
+    async fn each_review_is_told_of_with_its_verdict_also_one_that_is_not_read_or_not_waited_for() {
+        let (live, asked) = Live::new();
+        let heard = Arc::new(Heard::default());
+        let router = router(Scope::default(), heard.clone(), live);
+        let post = |path: &str, body: Vec<u8>| {
+            router.clone().oneshot(http::Request::post(path).body(Body::from(body)).unwrap())
+        };
+        let mut allowed = shrink();
+        allowed["request"]["object"] = allowed["request"]["oldObject"].clone();
+        let mut spoilt = allowed.clone();
+        spoilt["request"]["object"]["spec"]["preAllocations"] = json!({"c": "10.9.9.9"});
+        post(POOLS, allowed.to_string().into_bytes()).await.unwrap();
+        post(POOLS, spoilt.to_string().into_bytes()).await.unwrap();
+        post(POOLS, b"nonsense".to_vec()).await.unwrap();
+        post(POOLS, vec![b' '; 8 << 20]).await.unwrap();
+        post("/validate-v1-pod", b"{}".to_vec()).await.unwrap();
+        // Whoever asks goes away while the loop is asked.
+        let mut waits = Box::pin(post(POOLS, shrink().to_string().into_bytes()));
+        assert!(futures::poll!(&mut waits).is_pending());
+        drop((waits, asked));
+        post(POOLS, shrink().to_string().into_bytes()).await.unwrap();
+        let begins = format!("begins {POOLS}");
+        let ends = ["allowed 200", "refused 200", "malformed 200", "malformed 413", "aborted", "not_yet 200"];
+        let expected: Vec<&str> = ends.into_iter().flat_map(|end| [begins.as_str(), end]).collect();
+        assert_eq!(*heard.0.lock().unwrap(), expected);
     }
 
     fn shrink() -> Value {

@@ -184,6 +184,7 @@ impl Process {
                 watch_filter: self.options.watch_filter.clone(),
             },
             handshake: Arc::new(handshake),
+            observer: Arc::new(self.metrics.reviews()),
         };
         // It is asked until the last write is done, and ends with the process.
         let serving = admission::serve(listener, options, served, live, std::future::pending());

@@ -16,6 +16,8 @@ pub struct Figures {
     pub claims: BTreeMap<(Family, Fate), usize>,
     /// Objects that are to be looked at as soon as possible.
     pub to_do: usize,
+    /// Objects that were to be looked at since the ledger began, these among them; an object counts again each time.
+    pub added: u64,
 }
 
 /// A pool in numbers.
@@ -56,7 +58,8 @@ impl Ledger {
         let leaks = self.leaks();
         let pools = self.books.iter().filter(|(_, book)| book.pool.is_some());
         let pools = pools.map(|(id, book)| self.figures_of(id, book, leaks.get(id).copied().unwrap_or(0)));
-        Figures { pools: pools.collect(), claims: self.census(), to_do: self.tasks.len() }
+        let to_do = self.tasks.len();
+        Figures { pools: pools.collect(), claims: self.census(), to_do, added: self.done + to_do as u64 }
     }
 
     fn figures_of(&self, id: &Id, book: &Book, leaked: usize) -> PoolFigures {

@@ -127,6 +127,8 @@ pub struct Ledger {
     graveyard: Graveyard,
     lists: Lists,
     tasks: BTreeSet<Task>,
+    /// How many tasks were looked at or dropped so far.
+    done: u64,
     timers: BTreeSet<(Duration, Task)>,
     notices: Vec<Notice>,
     names: Names,
@@ -164,6 +166,7 @@ impl Ledger {
             graveyard: Graveyard::default(),
             lists: Lists::awaiting(kinds),
             tasks: BTreeSet::new(),
+            done: 0,
             timers: BTreeSet::new(),
             notices: Vec::new(),
             names: Names::default(),
@@ -228,6 +231,7 @@ impl Ledger {
 
     /// Another decides: forgets what there would be to look at. A term begins with lists, and they show all of it again.
     pub fn stand_by(&mut self) {
+        self.done += self.tasks.len() as u64;
         self.tasks.clear();
     }
 
@@ -243,6 +247,7 @@ impl Ledger {
         }
         while due.len() < room {
             let Some(task) = self.tasks.pop_first() else { break };
+            self.done += 1;
             let step = match &task {
                 Task::Pool(id) => self.due_for_pool(id, now),
                 Task::Address(id) => self.due_for_address(id, now),

@@ -17,8 +17,8 @@
 //! Linux only: identities of processes are read from `/proc`, and signals go through pidfds.
 
 mod binaries;
-mod capi;
 mod control_plane;
+mod crds;
 mod error;
 mod go;
 mod leash;
@@ -28,7 +28,7 @@ pub mod standing;
 mod wait;
 
 pub use binaries::{Binaries, Tool};
-pub use capi::capi_crds;
 pub use control_plane::{Component, ControlPlane, Options, Stored};
+pub use crds::{capi_crds, cert_manager_crds, prometheus_operator_crds};
 pub use error::Error;
 pub use pins::{Pins, pins};

@@ -8,6 +8,7 @@ use http::{Method, StatusCode};
 use serde_json::Value;
 
 use super::*;
+use crate::admission::{Malformed, Observer as _, ReviewEnd, Verdict};
 use crate::api::{Family, Kind};
 use crate::ledger::{Fate, Id, PoolFigures, Uid};
 
@@ -33,6 +34,9 @@ fn told() -> BTreeMap<String, Told> {
     metrics.stands(true, true);
     metrics.in_flight(1);
     metrics.certificate_until(1);
+    metrics.reviews().begins("/p");
+    let took = Duration::from_millis(1);
+    metrics.reviews().ends("/p", Some(ReviewEnd { verdict: "allowed", code: 200, took }));
     metrics.observer()(&Method::GET, &"https://h/".parse().unwrap(), Some(StatusCode::OK));
     let id = Id::new(Kind::Pool, "ns", "p");
     let pool = PoolFigures {
@@ -46,7 +50,7 @@ fn told() -> BTreeMap<String, Told> {
         oldest: None,
     };
     let claims = [((Family::Metal3, Fate::New), 1)].into_iter().collect();
-    let text = metrics.text(Some(&Figures { pools: vec![pool], claims, to_do: 0 }), 0).unwrap();
+    let text = metrics.text(Some(&Figures { pools: vec![pool], claims, to_do: 0, added: 9 }), 0).unwrap();
     let told = read(&text);
     let values = metrics_of(&metrics);
     assert_eq!(told.len(), values + REGISTERED_ANEW, "a metric has no value here: add one above");
@@ -54,7 +58,7 @@ fn told() -> BTreeMap<String, Told> {
 }
 
 /// Metrics that are registered anew for each scrape: of the process, and of the figures.
-const REGISTERED_ANEW: usize = 3 + 9;
+const REGISTERED_ANEW: usize = 3 + 10;
 
 /// How many metrics live as long as the process. A new field does not compile before it is counted here.
 fn metrics_of(metrics: &Metrics) -> usize {
@@ -73,9 +77,10 @@ fn metrics_of(metrics: &Metrics) -> usize {
         bound: _,
         leaks_released: _,
         expiry: _,
+        reviews: _,
     } = metrics;
-    // The fields but for the first two, and what is built.
-    12 + 1
+    // The fields but for the first two and the last, those of reviews, and what is built.
+    12 + 4 + 1
 }
 
 /// Metrics in the text form, by the name under which their values are found; that of a histogram is without suffix.
@@ -247,6 +252,11 @@ fn the_page_explains_each_word_of_the_labels() {
         .collect();
     for fate in Fate::ALL {
         assert!(words.contains(labels::state(fate)), "{fate:?}");
+    }
+    let verdicts =
+        [Verdict::Allowed, Verdict::Patched(Vec::new()), Verdict::Invalid(Vec::new()), Verdict::NotYet];
+    for verdict in verdicts.iter().map(Verdict::word).chain([Malformed::WORD]) {
+        assert!(words.contains(verdict), "{verdict}");
     }
     let outcomes =
         [Outcome::Gone, Outcome::Exists, Outcome::GuardFailed(String::new()), Outcome::NotNow(None)];

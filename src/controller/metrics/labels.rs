@@ -54,6 +54,26 @@ pub(super) struct Requested {
     pub host: String,
 }
 
+/// An admission webhook, by its path.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct Webhook {
+    pub webhook: String,
+}
+
+/// A review that was answered.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct Answered {
+    pub webhook: String,
+    pub code: u16,
+}
+
+/// A review that was judged.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct Judged {
+    pub webhook: String,
+    pub verdict: &'static str,
+}
+
 /// A lease, a queue, or what a certificate is for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct Name {

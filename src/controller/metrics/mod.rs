@@ -8,6 +8,7 @@ mod labels;
 mod own;
 mod page;
 mod pools;
+mod reviews;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,6 +26,7 @@ pub(super) use access::Access;
 pub(super) use certificate::self_signed;
 use labels::{Acts, Kinds, Name, Reconciled, Requested, Watched, Written, act, outcome_name, result};
 pub(super) use page::{Asked, Questions, router};
+use reviews::Reviews;
 
 use super::KINDS;
 use super::clock::wall;
@@ -62,6 +64,7 @@ pub(super) struct Metrics {
     bound: Histogram,
     leaks_released: Counter,
     expiry: Family<Name, Gauge>,
+    reviews: Reviews,
 }
 
 impl Metrics {
@@ -81,6 +84,7 @@ impl Metrics {
             bound: Histogram::new(BIND_SECONDS),
             leaks_released: Counter::default(),
             expiry: Family::default(),
+            reviews: Reviews::new(),
         };
         for kind in KINDS {
             // A rate needs a zero to rise from.
@@ -93,6 +97,7 @@ impl Metrics {
     fn register(&self) -> Registry {
         let mut all = Registry::default();
         self.register_common(&mut all);
+        self.reviews.register(&mut all);
         let help = "Writes, by act and outcome";
         all.register("ipam_writes", help, self.written.clone());
         let help = "Writes that are under way";
@@ -184,6 +189,11 @@ impl Metrics {
         })
     }
 
+    /// Counts reviews of admission.
+    pub fn reviews(&self) -> Reviews {
+        self.reviews.clone()
+    }
+
     /// Everything as text, with the figures of the pools, where they are known.
     fn text(&self, figures: Option<&Figures>, now: i64) -> Result<String, std::fmt::Error> {
         let mut text = String::new();
@@ -241,7 +251,7 @@ mod tests {
             oldest: Some(940),
         };
         let claims = [((Family::Capi, Fate::HeldUp), 5)].into_iter().collect();
-        let lines = lines(&Metrics::new(), Some(&Figures { pools: vec![pool], claims, to_do: 3 }));
+        let lines = lines(&Metrics::new(), Some(&Figures { pools: vec![pool], claims, to_do: 3, added: 9 }));
         for line in [
             r#"ipam_pool_capacity_addresses{namespace="ns",pool="p"} 100.0"#,
             r#"ipam_pool_free_addresses{namespace="ns",pool="p"} 7.0"#,
@@ -252,6 +262,7 @@ mod tests {
             r#"ipam_pool_doubled_addresses{namespace="ns",pool="p"} 1.0"#,
             r#"ipam_claims{group="ipam.cluster.x-k8s.io",kind="IPAddressClaim",state="held_up"} 5"#,
             r#"workqueue_depth{name="ipam"} 3"#,
+            r#"workqueue_adds_total{name="ipam"} 9"#,
         ] {
             assert!(lines.iter().any(|have| have == line), "{line} is not among {lines:#?}");
         }

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::AtomicU64;
 
+use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
@@ -22,6 +23,9 @@ pub(super) fn registry(figures: &Figures, now: i64) -> Registry {
     let depth = Family::<Name, Gauge>::default();
     depth.get_or_create(&Name { name: NAME }).set(i64::try_from(figures.to_do).unwrap_or(i64::MAX));
     all.register("workqueue_depth", "Objects that are to be looked at", depth);
+    let added = Family::<Name, Counter>::default();
+    added.get_or_create(&Name { name: NAME }).inc_by(figures.added);
+    all.register("workqueue_adds", "Objects that were to be looked at", added);
     all.register("ipam_claims", "Claims by kind and by how they fare", claims(figures));
     for (name, unit, help, value) in columns() {
         let gauges = Pools::default();

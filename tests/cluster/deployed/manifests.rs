@@ -6,6 +6,7 @@ use k8s_openapi::api::authorization::v1::{ResourceAttributes, SubjectAccessRevie
 use kube::Api;
 use kube::api::PostParams;
 use serde_json::{Value, json};
+use testbed::{ControlPlane, Options};
 
 use super::{RELEASE, installed, kubectl, objects, path, pod, scene, script, shipped};
 use crate::scene::Scene;
@@ -173,6 +174,49 @@ async fn each_component_is_rendered_for_whichever_namespace() {
     assert!(policy.code == 0 && policy.text.contains("networkpolicy"), "{}", policy.text);
     let unknown = script(&plane, "render.sh", &[("COMPONENTS", "cert-manger")]).await;
     assert!(unknown.code == 2 && unknown.text.contains("there are: cert-manager"), "{}", unknown.text);
+}
+
+#[tokio::test]
+async fn all_components_are_applied_where_their_kinds_are_served() {
+    let options = Options { controller_manager: false, ..Options::default() };
+    let plane = ControlPlane::start(options).await.unwrap();
+    let (certificates, monitoring) =
+        (testbed::cert_manager_crds().unwrap(), testbed::prometheus_operator_crds().unwrap());
+    for (folder, kind) in [
+        (&certificates, "cert-manager.io_certificates"),
+        (&certificates, "cert-manager.io_issuers"),
+        (&monitoring, "monitoring.coreos.com_servicemonitors"),
+        (&monitoring, "monitoring.coreos.com_prometheusrules"),
+    ] {
+        plane.apply_path(&folder.join(format!("{kind}.yaml"))).await.unwrap();
+    }
+    let components = [("COMPONENTS", "cert-manager monitoring network-policy"), ("NAMESPACE", "elsewhere")];
+    let rendered = script(&plane, "render.sh", &components).await.text;
+    let apply = ["apply", "--server-side", "--validate=strict", "--warnings-as-errors", "-f", "-"];
+    let applied = kubectl(&plane, &apply, &rendered).await;
+    assert_eq!(applied.code, 0, "{}", applied.text);
+    // Nothing was dropped or given a default that the next application would fight with.
+    let difference = kubectl(&plane, &["diff", "--server-side", "-f", "-"], &rendered).await;
+    assert_eq!((difference.code, difference.text.as_str()), (0, ""));
+    let all = objects(&rendered);
+    let the = |kind: &str, name: &str| {
+        all.iter().find(|each| each["kind"] == kind && each["metadata"]["name"] == name).unwrap()
+    };
+    let certificate = &the("Certificate", "ipam-serving-cert")["spec"];
+    assert_eq!(certificate["dnsNames"][0], "ipam-webhook-service.elsewhere.svc");
+    let pod = &the("Deployment", "ipam-controller-manager")["spec"]["template"]["spec"];
+    assert_eq!(pod["volumes"][0]["secret"]["secretName"], certificate["secretName"]);
+    let monitor = &the("ServiceMonitor", "ipam-controller-manager")["spec"];
+    let service = the("Service", "ipam-metrics-service");
+    let wanted = monitor["selector"]["matchLabels"].as_object().unwrap();
+    assert!(wanted.iter().all(|(label, value)| service["metadata"]["labels"][label] == *value));
+    assert_eq!(monitor["endpoints"][0]["port"], service["spec"]["ports"][0]["name"]);
+    let credentials = &monitor["endpoints"][0]["authorization"]["credentials"];
+    let secret = the("Secret", credentials["name"].as_str().unwrap());
+    assert_eq!(
+        secret["metadata"]["annotations"]["kubernetes.io/service-account.name"],
+        "ipam-metrics-reader"
+    );
 }
 
 #[test]

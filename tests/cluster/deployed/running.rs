@@ -1,9 +1,10 @@
 //! The controller with the arguments of a Deployment: this one's, and those of the one that it takes the place of.
 
+use ipam::api::SYSTEM_NAMESPACE;
 use rustix::process::Signal;
 use serde_json::json;
 
-use super::{admission_judges, arguments, installed, lead_to, replica, scene};
+use super::{admission_judges, arguments, installed, lead_to, path, replica, scene};
 use crate::process::free_port;
 
 /// What Deployments of Metal3's controller have.
@@ -30,6 +31,8 @@ async fn the_deployments_own_arguments_and_those_of_metal3_serve_claims_and_admi
     let own = arguments(&plane).await;
     assert!(own.contains(&"--leader-elect".to_owned()), "{own:?}");
     let scene = scene(plane.clone(), "running").await;
+    plane.apply_path(&path("config/components/monitoring/reader.yaml")).await.unwrap();
+    let reader = plane.token_for(SYSTEM_NAMESPACE, "ipam-metrics-reader").await.unwrap();
     for (name, arguments) in [("own", own), ("metal3", METAL3.map(str::to_owned).to_vec())] {
         let port = free_port();
         lead_to(&plane, port).await;
@@ -41,6 +44,16 @@ async fn the_deployments_own_arguments_and_those_of_metal3_serve_claims_and_admi
         scene.create_claim_with(&format!("of-{name}"), name, json!({})).await;
         assert_eq!(scene.bound(&format!("of-{name}")).await, "10.0.0.1");
         assert_eq!(pod.health("/readyz").await.0, 200);
+        let look = || async { Some(pod.metrics(Some(&reader)).await).filter(|told| told.0 == 200) };
+        let (_, told) = scene.until("the reader's rights are known", look).await;
+        for (path, verdict) in [
+            ("validate-ipam-metal3-io-v1alpha1-ippool", "refused"),
+            ("mutate-ipam-metal3-io-v1alpha1-ipclaim", "patched"),
+        ] {
+            let counted =
+                format!("ipam_admission_reviews_total{{webhook=\"/{path}\",verdict=\"{verdict}\"}} ");
+            assert!(told.contains(&counted), "{counted} is not in {told}");
+        }
         pod.signal(Signal::TERM);
         assert!(pod.ended().await.success(), "{}", pod.log());
         let log = pod.log();
