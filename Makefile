@@ -82,6 +82,10 @@ image: sbom ## Build the image: IMG=…, ENGINE=docker|podman|buildah (the first
 	config/static.sh
 	IMG="$(or $(IMG),localhost/ipam-controller:$(VERSION))" VERSION="$(VERSION)" ENGINE="$(ENGINE)" config/image.sh
 
+.PHONY: reproducible
+reproducible: ## Build the image's program twice, in two folders, and compare
+	config/reproducible.sh
+
 .PHONY: sbom
 sbom: $(CYCLONEDX_ROOT)/bin/cargo-cyclonedx ## Write what the controller is built of to out/sbom.cdx.json
 	CYCLONEDX="$<" config/sbom.sh

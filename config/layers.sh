@@ -7,10 +7,12 @@ status=0
 # must_not FOLDER WHAT PATTERN
 must_not() {
   local found
-  # Tests at the end of a file may use what they like; doc comments may name anything.
+  # Tests at the end of a file may use what they like; a module of tests in a file of its own is that file's. Doc comments
+  # may name anything.
   found=$(find "$1" -name '*.rs' -print0 | xargs -0 awk -v pattern="$3" '
-    FNR == 1 { tests = 0 }
-    /^#\[cfg\(test\)\]/ { tests = 1 }
+    FNR == 1 { tests = before = 0 }
+    before { tests = /\{$/ }
+    { before = !tests && /^#\[cfg\(test\)\]/ }
     !tests && $0 !~ /^ *\/\// && $0 ~ pattern { print FILENAME ":" FNR ": " $0 }')
   if [ -n "$found" ]; then
     printf 'error: %s must not know %s\n%s\n' "$1" "$2" "$found" >&2

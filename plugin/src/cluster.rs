@@ -81,13 +81,14 @@ impl Connection {
 
     /// The namespace that was given, which is never the context's.
     pub fn given_namespace(&self) -> Option<&str> {
-        self.namespace.as_deref()
+        self.namespace.as_deref().filter(|namespace| !namespace.is_empty())
     }
 
     /// A client by these flags; the API server is not asked yet.
     pub async fn open(&self) -> Result<Cluster, Error> {
         let mut config = self.config().await?;
-        if let Some(namespace) = &self.namespace {
+        // As for kubectl, an empty one is none.
+        if let Some(namespace) = self.namespace.as_ref().filter(|namespace| !namespace.is_empty()) {
             config.default_namespace.clone_from(namespace);
         }
         self.overrule(&mut config)?;

@@ -28,9 +28,19 @@ impl Controller {
     /// not be looked into.
     pub async fn look(cluster: &Cluster) -> Self {
         match everywhere::<Lease>(cluster, "coordination.k8s.io", "leases", LEASE).await {
-            Ok(leases) => leases.first().map_or(Self::None, Self::of),
+            Ok(leases) => Self::of_all(leases.iter().map(Self::of)),
             Err(error) => Self::Unseen(error),
         }
+    }
+
+    /// Shards have a lease in each of their namespaces: whoever leads counts, else whoever was the last to.
+    fn of_all(all: impl Iterator<Item = Self>) -> Self {
+        all.min_by_key(|one| match one {
+            Self::Leads { renewed, .. } => (0, *renewed),
+            Self::Silent { renewed, .. } => (1, *renewed),
+            Self::None | Self::Unseen(_) => (2, 0),
+        })
+        .unwrap_or(Self::None)
     }
 
     fn of(lease: &Lease) -> Self {
@@ -103,4 +113,19 @@ where
     }
     let path = format!("/apis/{group}/v1/namespaces/{SYSTEM_NAMESPACE}/{plural}/{name}");
     Ok(Vec::from_iter(cluster.get(&path, &asked("get", Some(SYSTEM_NAMESPACE))).await?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_several_leases_the_one_counts_that_is_held() {
+        let leads = || Controller::Leads { holder: "a".into(), renewed: 3 };
+        let silent = |renewed| Controller::Silent { holder: "b".into(), renewed };
+        assert_eq!(Controller::of_all([silent(99), Controller::None, leads()].into_iter()).word(), "Leads");
+        let last = Controller::of_all([silent(99), Controller::None, silent(50)].into_iter());
+        assert!(matches!(last, Controller::Silent { renewed: 50, .. }));
+        assert_eq!(Controller::of_all(std::iter::empty()).word(), "None");
+    }
 }

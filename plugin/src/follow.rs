@@ -101,6 +101,10 @@ pub async fn follow(
     empty: impl Fn() -> Table,
     look: impl AsyncFn() -> Result<Vec<(String, Vec<Cell>)>, Error>,
 ) -> Result<(), Error> {
+    if !output.is_table() {
+        return Err(Error::new(Failure::Usage, "-w shows a table")
+            .hint("without -w, -o json, yaml or name show what there is now"));
+    }
     let mut changes = Changes::of(cluster, scope).await?;
     let (mut shown, mut headed, mut looked) = (Shown::default(), false, false);
     let mut troubles = Troubles { ui, said: BTreeSet::new() };
@@ -134,7 +138,10 @@ impl Shown {
         let mut news = empty;
         let mut now = BTreeMap::new();
         for (key, row) in rows {
-            if self.0.get(&key) != Some(&row) {
+            let same = |before: &Vec<Cell>| {
+                before.len() == row.len() && row.iter().zip(before).all(|(now, then)| now.says_the_same(then))
+            };
+            if !self.0.get(&key).is_some_and(same) {
                 news.row(row.clone());
             }
             now.insert(key, row);
@@ -156,5 +163,11 @@ mod tests {
         assert_eq!(news("1"), "p   1\n");
         assert_eq!(news("1"), "");
         assert_eq!(news("2"), "p   2\n");
+        let mut aged = |age: &str| {
+            let row = ("q".to_owned(), vec![Cell::from("q"), Cell::age(age)]);
+            shown.news(Table::new(&["CLAIM", "AGE"]), vec![row]).render(false, false)
+        };
+        assert_eq!(aged("1s"), "q   1s\n");
+        assert_eq!(aged("2s"), "");
     }
 }

@@ -41,7 +41,7 @@ enum Done {
 #[derive(Args, Clone, Debug)]
 pub struct Writing {
     /// Show the plan and write nothing: `client` asks nobody, `server` has the API server check it
-    #[arg(long, value_enum, num_args = 0..=1, default_missing_value = "client", default_value = "none", hide_default_value = true)]
+    #[arg(long, value_enum, num_args = 0..=1, require_equals = true, default_missing_value = "client", default_value = "none", hide_default_value = true)]
     dry_run: DryRun,
     #[command(flatten)]
     written: Written,
@@ -58,11 +58,11 @@ pub struct Consent {
 /// How much of a plan is carried out.
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DryRun {
-    /// All of it
+    /// Carry out the plan
     None,
-    /// Nothing; it is shown
+    /// Print the plan
     Client,
-    /// Nothing; the API server checks it
+    /// Have the API server check it, and write nothing
     Server,
 }
 
@@ -154,7 +154,14 @@ impl Step {
         match reply {
             Reply::Object(object) => Ok(Done::Object(object)),
             Reply::Deleted => Ok(Done::Gone),
+            // What is to go, and went by itself, has gone.
+            Reply::NotFound if matches!(self.change, Change::Delete { .. }) => Ok(Done::Gone),
             Reply::NotFound | Reply::NotServed if self.or_overtaken => Ok(Done::Overtaken),
+            Reply::NotFound if matches!(self.change, Change::Create { .. }) => {
+                let namespace = &self.change.target().namespace;
+                Err(failed(format!("there is no namespace {namespace}"))
+                    .hint("`kubectl get namespaces` lists them; nothing was written"))
+            }
             Reply::GuardFailed { message } if self.or_overtaken && !message.contains(" is invalid: ") => {
                 Ok(Done::Overtaken)
             }
@@ -165,6 +172,8 @@ impl Step {
             Reply::GuardFailed { message } | Reply::Refused { message, .. } | Reply::NotNow { message, .. } => {
                 Err(failed(message))
             }
+            Reply::Unknown { message } if message.contains("failed calling webhook") => Err(failed(message)
+                .hint("admission did not answer, so it was not written; `kubectl ipam version` shows whether a controller runs")),
             Reply::Unknown { message } => {
                 Err(failed(message).hint("it may have been written: look before you try again"))
             }
@@ -309,10 +318,11 @@ mod tests {
     #[test]
     fn a_mend_that_a_controller_made_first_is_no_failure_and_a_refusal_is_one() {
         let failed = |message: &str| Reply::GuardFailed { message: message.into() };
-        assert!(matches!(deletion().or_overtaken().read(Reply::NotFound), Ok(Done::Overtaken)));
+        assert!(matches!(deletion().or_overtaken().read(Reply::NotFound), Ok(Done::Gone)));
         assert!(matches!(deletion().or_overtaken().read(failed("the UID differs")), Ok(Done::Overtaken)));
         assert!(deletion().or_overtaken().read(failed("IPPool \"p\" is invalid: spec: no")).is_err());
-        assert!(deletion().read(Reply::NotFound).is_err());
+        assert!(matches!(deletion().read(Reply::NotFound), Ok(Done::Gone)));
+        assert!(deletion().read(Reply::NotServed).is_err());
     }
 
     #[test]

@@ -72,7 +72,7 @@ impl Ui {
         if answers.is_empty() {
             return None;
         }
-        let given = std::env::args().skip(1);
+        let given = without_secrets(std::env::args().skip(1));
         let words: Vec<String> = given.chain(answers.iter().cloned()).map(|word| quoted(&word)).collect();
         Some(format!("the same by flags: kubectl ipam {}", words.join(" ")))
     }
@@ -174,6 +174,19 @@ fn theme() -> Box<dyn Theme> {
     if console::colors_enabled_stderr() { Box::new(ColorfulTheme::default()) } else { Box::new(SimpleTheme) }
 }
 
+/// The words of a command line without what nobody may read over a shoulder.
+fn without_secrets(words: impl Iterator<Item = String>) -> impl Iterator<Item = String> {
+    let mut hide = false;
+    words.map(move |word| {
+        let is_secret = std::mem::replace(&mut hide, word == "--token");
+        match word.split_once('=') {
+            _ if is_secret => "…".to_owned(),
+            Some(("--token", _)) => "--token=…".to_owned(),
+            _ => word,
+        }
+    })
+}
+
 /// A word as a shell reads it back.
 fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@%+".contains(c);
@@ -207,6 +220,14 @@ pub fn not_empty(text: &str) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_token_is_not_said_again() {
+        let said =
+            |words: &str| -> Vec<String> { without_secrets(words.split(' ').map(str::to_owned)).collect() };
+        assert_eq!(said("explain --token abc c"), ["explain", "--token", "…", "c"]);
+        assert_eq!(said("explain --token=abc c"), ["explain", "--token=…", "c"]);
+    }
 
     #[test]
     fn words_are_quoted_where_a_shell_would_change_them() {

@@ -21,7 +21,7 @@ use crate::world::Raw;
 #[derive(Args, Clone, Debug)]
 pub struct Waiting {
     /// Wait for the result
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_value_t = true, default_missing_value = "true", action = clap::ArgAction::Set, hide_default_value = true)]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_value_t = true, default_missing_value = "true", action = clap::ArgAction::Set, hide_default_value = true)]
     wait: bool,
     /// How long to wait, such as 60s or 5m; 0 is for ever
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration)]

@@ -34,8 +34,8 @@ pub enum TextError {
 
 /// Reads an address of either family, in any of its usual text forms.
 ///
-/// IPv6 zones and IPv4 in dotted form inside of IPv6 are refused, as is IPv4 with leading zeros, which some readers take
-/// for octal.
+/// IPv6 zones and IPv4 inside of IPv6 are refused, as is IPv4 with leading zeros, which some readers take for octal.
+/// Mapped IPv4 is refused in either form, as it is written in the dotted one, which nobody reads.
 ///
 /// # Errors
 ///
@@ -44,14 +44,15 @@ pub enum TextError {
 /// ```
 /// # use ipam::addr::parse_ip;
 /// assert_eq!(parse_ip("2001:db8::0005"), parse_ip("2001:db8::5"));
-/// for refused in ["", "10.0.0", "10.0.0.01", "fe80::1%eth0", "::ffff:10.0.0.1", " 10.0.0.1"] {
+/// for refused in ["", "10.0.0", "10.0.0.01", "fe80::1%eth0", "::ffff:10.0.0.1", "::ffff:a00:1", " 10.0.0.1"] {
 ///     assert!(parse_ip(refused).is_err(), "{refused}");
 /// }
 /// ```
 pub fn parse_ip(text: &str) -> Result<IpAddr, TextError> {
     let error = || TextError::Address { text: text.to_owned() };
     let ip: IpAddr = text.parse().map_err(|_| error())?;
-    if ip.is_ipv6() && text.contains('.') { Err(error()) } else { Ok(ip) }
+    let is_mapped = matches!(ip, IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some());
+    if is_mapped || (ip.is_ipv6() && text.contains('.')) { Err(error()) } else { Ok(ip) }
 }
 
 /// A subnet as written: an address, which need not be the network's first, and a prefix length.

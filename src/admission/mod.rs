@@ -6,7 +6,7 @@
 //!
 //! # Guarantees
 //!
-//! - An update is judged by what it changes: what was wrong before, in the same place and with the same value, passes.
+//! - An update is judged by what it changes: what was wrong before passes, wherever in its list it stands now.
 //!   So does every update of metadata alone, apart from the address that a claim asks for.
 //! - "In use" is judged by who holds an address right now, never by a pool's status.
 //! - Whatever comes in, an answer in the form of an `AdmissionReview` goes out; nothing panics.

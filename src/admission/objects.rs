@@ -23,7 +23,7 @@ const CLAIM: Rules = Rules {
 
 const ADDRESS: Rules = Rules {
     required: &["spec.pool.name", "spec.claim.name", "spec.address"],
-    addresses: &["spec.address"],
+    addresses: &["metadata.annotations.ipAddress", "spec.address"],
     fixed: &["spec.pool", "spec.claim", "spec.address"],
 };
 
@@ -44,7 +44,7 @@ pub(super) fn created(kind: Kind, new: &Value) -> Vec<Violation> {
     let empty = rules.required.iter().filter(|field| text(new, field).is_empty());
     let empty = empty.map(|field| Violation::new(*field, "", "cannot be empty"));
     let garbled = rules.addresses.iter().filter_map(|field| not_an_ip(new, field));
-    empty.chain(garbled).collect()
+    empty.chain(garbled).chain(too_long(kind, new)).collect()
 }
 
 /// What is wrong with a change of an object.
@@ -54,7 +54,18 @@ pub(super) fn updated(kind: Kind, old: &Value, new: &Value) -> Vec<Violation> {
     let fixed = rules.fixed.iter().filter(|field| changed(field));
     let fixed = fixed.map(|field| Violation::new(*field, part(new, field).clone(), "cannot be modified"));
     let garbled = rules.addresses.iter().filter(|field| changed(field));
-    fixed.chain(garbled.filter_map(|field| not_an_ip(new, field))).collect()
+    let garbled = garbled.filter_map(|field| not_an_ip(new, field));
+    let too_long = too_long(kind, new).filter(|_| changed("spec.prefix") || changed("spec.address"));
+    fixed.chain(garbled).chain(too_long).collect()
+}
+
+/// A prefix length that addresses of that family do not have. One that no family has, the schema refuses.
+fn too_long(kind: Kind, address: &Value) -> Option<Violation> {
+    let prefix = part(address, "spec.prefix").as_i64().filter(|_| kind == Kind::Address(Family::Metal3))?;
+    let ip = parse_ip(text(address, "spec.address")).ok()?;
+    let longest = if ip.is_ipv4() { 32 } else { 128 };
+    let is_one = (0..=longest).contains(&prefix);
+    (!is_one).then(|| Violation::new("spec.prefix", prefix, format!("must be between 0 and {longest}")))
 }
 
 fn not_an_ip(object: &Value, field: &str) -> Option<Violation> {

@@ -91,9 +91,10 @@ fn fixed(old: &IPPoolSpec, new: &IPPoolSpec) -> Vec<Violation> {
     if old.name_prefix != new.name_prefix {
         violations.push(Violation::new("spec.namePrefix", new.name_prefix.as_str(), "cannot be modified"));
     }
-    let strategy = |spec: &IPPoolSpec| spec.allocation_strategy.unwrap_or_default();
-    if strategy(old) != strategy(new) {
-        let (field, value) = ("spec.allocationStrategy", json!(strategy(new)));
+    // A pool that was stored without one may still be given one.
+    let strategy = new.allocation_strategy.unwrap_or_default();
+    if old.allocation_strategy.is_some_and(|old| old != strategy) {
+        let (field, value) = ("spec.allocationStrategy", json!(strategy));
         violations.push(Violation::new(field, value, "cannot be modified after creation"));
     }
     violations
@@ -143,7 +144,7 @@ mod tests {
 
     #[test]
     fn what_identifies_and_orders_addresses_is_fixed() {
-        let old = pool(json!({"pools": [{"subnet": "10.0.0.0/24"}]}));
+        let old = pool(json!({"allocationStrategy": "random", "pools": [{"subnet": "10.0.0.0/24"}]}));
         let new = pool(
             json!({"namePrefix": "q", "allocationStrategy": "sequential", "pools": [{"subnet": "10.0.0.0/24"}]}),
         );
@@ -154,8 +155,13 @@ mod tests {
                 "spec.allocationStrategy: Invalid value: \"sequential\": cannot be modified after creation",
             ]
         );
-        let explicit = pool(json!({"allocationStrategy": "random", "pools": [{"subnet": "10.0.0.0/24"}]}));
-        assert_eq!(said(&updated(&old, &explicit, &[])), NOTHING);
+        let silent = pool(json!({"pools": [{"subnet": "10.0.0.0/24"}]}));
+        assert_eq!(said(&updated(&old, &silent, &[])), NOTHING);
+        // One that was stored before there were strategies gets one now.
+        let sequential =
+            pool(json!({"allocationStrategy": "sequential", "pools": [{"subnet": "10.0.0.0/24"}]}));
+        assert_eq!(said(&updated(&silent, &sequential, &[])), NOTHING);
+        assert_eq!(said(&updated(&sequential, &silent, &[])).len(), 1);
     }
 
     #[test]

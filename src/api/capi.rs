@@ -24,6 +24,9 @@ pub struct IPAddressClaimStatus {
     /// Conditions, in the form of the version that was read.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Value>,
+    /// What else stands there, such as conditions in the form of another version.
+    #[serde(flatten)]
+    pub others: serde_json::Map<String, Value>,
 }
 
 /// Spec of Cluster API's `IPAddress`. It has no place for DNS servers.

@@ -42,13 +42,29 @@ const IMMUTABLE: &str = "cannot be modified";
 
 const POOL_RULES: &[Rule] = &[
     rule("/properties/spec/properties/namePrefix", UNCHANGED, IMMUTABLE),
+    rule(
+        "/properties/spec/properties/namePrefix",
+        "self == '' || self.matches('^([a-z0-9]([-a-z0-9]*[a-z0-9])?[.])*[a-z0-9][-a-z0-9]*$')",
+        super::rules::NO_PREFIX,
+    ),
     blame(
         ".allocationStrategy",
         rule(
             SPEC,
-            "(has(self.allocationStrategy) ? self.allocationStrategy : 'random') == \
-             (has(oldSelf.allocationStrategy) ? oldSelf.allocationStrategy : 'random')",
+            // A pool that was stored without one, as by older versions of the replaced system, may still be given one.
+            "!has(oldSelf.allocationStrategy) || oldSelf.allocationStrategy == \
+             (has(self.allocationStrategy) ? self.allocationStrategy : 'random')",
             "cannot be modified after creation",
+        ),
+    ),
+    blame(
+        ".prefix",
+        rule(
+            SPEC,
+            "!has(self.prefix) || self.prefix <= 32 || !has(self.pools) || self.pools.all(entry, has(entry.prefix) || \
+             (has(entry.start) ? entry.start : has(entry.end) ? entry.end : has(entry.subnet) ? entry.subnet : ':')\
+             .contains(':'))",
+            "must be between 0 and 32",
         ),
     ),
     rule("/properties/spec/properties/gateway", IS_IP, NOT_AN_IP),
@@ -116,6 +132,14 @@ const ADDRESS_RULES: &[Rule] = &[
     rule("/properties/spec/properties/address", UNCHANGED, IMMUTABLE),
     rule("/properties/spec/properties/address", "self != ''", EMPTY),
     rule("/properties/spec/properties/address", "self == '' || isIP(self)", NOT_AN_IP),
+    blame(
+        ".prefix",
+        rule(
+            SPEC,
+            "!has(self.prefix) || self.prefix <= 32 || self.address.contains(':')",
+            "must be between 0 and 32",
+        ),
+    ),
     rule("/properties/spec/properties/gateway", IS_IP, NOT_AN_IP),
     rule("/properties/spec/properties/dnsServers/items", IS_IP, NOT_AN_IP),
     blame(".name", rule("/properties/spec/properties/pool", "has(self.name) && self.name != ''", EMPTY)),
@@ -126,11 +150,14 @@ const ADDRESS_RULES: &[Rule] = &[
 /// refuses what can be valid.
 type Bound = (&'static str, &'static str, i64);
 
+/// No object's name is longer.
+const NAME_LENGTH: i64 = 253;
 /// No IP address, and no CIDR, is longer.
 const IP_LENGTH: i64 = 45;
 
 const POOL_BOUNDS: &[Bound] = &[
     ("/properties/spec/properties/namePrefix", "minLength", 1),
+    ("/properties/spec/properties/namePrefix", "maxLength", NAME_LENGTH),
     ("/properties/spec/properties/gateway", "maxLength", IP_LENGTH),
     ("/properties/spec/properties/dnsServers", "maxItems", 64),
     ("/properties/spec/properties/dnsServers/items", "maxLength", IP_LENGTH),
@@ -193,6 +220,12 @@ fn finish(mut crd: Value, rules: &[Rule], bounds: &[Bound]) -> Value {
     }
     let schema = &mut crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
     tidy(schema);
+    // The replaced system's definitions do not require one: what is stored without can still be labelled and deleted. A
+    // new object needs one, by the rule below.
+    if let Some(members) = schema.as_object_mut() {
+        // Nothing else is.
+        members.remove("required");
+    }
     schema["description"] = schema["properties"]["spec"]["description"].clone();
     for (at, bound, value) in bounds {
         part(schema, at)[bound] = json!(value);
@@ -201,6 +234,11 @@ fn finish(mut crd: Value, rules: &[Rule], bounds: &[Bound]) -> Value {
         conditions["x-kubernetes-list-type"] = json!("map");
         conditions["x-kubernetes-list-map-keys"] = json!(["type"]);
     }
+    schema["x-kubernetes-validations"] = json!([{
+        "rule": "has(self.spec) || (oldSelf.hasValue() && !has(oldSelf.value().spec))",
+        "optionalOldSelf": true,
+        "message": "spec: Required value",
+    }]);
     for rule in rules {
         let mut entry = json!({"rule": rule.holds});
         match rule.says {

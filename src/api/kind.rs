@@ -93,7 +93,13 @@ impl Kind {
         Resource { group: self.group(), version: Cow::Borrowed(version), kind: self.name(), plural }
     }
 
-    /// The versions in which the API server may serve the kind, the preferred one first.
+    /// The API server may do without the kind.
+    pub fn is_optional(self) -> bool {
+        self.group() != names::GROUP
+    }
+
+    /// The versions of Cluster API in which the API server may serve the kind, the preferred one first; one that is not
+    /// Cluster API's is asked for once, in its own.
     pub fn versions(self) -> &'static [CapiVersion] {
         match self {
             Self::Claim(Family::Capi) | Self::Address(Family::Capi) | Self::Cluster => {

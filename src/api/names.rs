@@ -38,7 +38,8 @@ pub const CLUSTER_NAME_LABEL: &str = "cluster.x-k8s.io/cluster-name";
 pub const PROVIDER_LABEL: &str = "cluster.x-k8s.io/provider";
 /// Value of [`PROVIDER_LABEL`].
 pub const PROVIDER: &str = "ipam-metal3";
-/// The leader's lease; the name that the replaced controller uses, so that the two never lead at once.
+/// The leader's lease, by the name that the replaced controller uses where it is started with `--leader-elect`; as
+/// shipped, that one takes none.
 pub const LEASE: &str = "controller-leader-election-ipam-capm3";
 /// The Service by which the API server reaches admission.
 pub const WEBHOOK_SERVICE: &str = "ipam-webhook-service";
@@ -53,27 +54,19 @@ pub const SYSTEM_NAMESPACE: &str = "metal3-ipam-system";
 
 /// The name of the address object for `ip` in a pool with this `spec.namePrefix`.
 ///
-/// `.` and `:` of the canonical text become `-`, and a trailing `-` is trimmed, as an object's name may not end so.
+/// `.` and `:` of the address's canonical text become `-`, the prefix stands as it is, and a trailing `-` is trimmed, as
+/// an object's name may not end so.
 ///
 /// ```
 /// # use ipam::api::address_name;
 /// assert_eq!(address_name("p", "192.168.0.10".parse().unwrap()), "p-192-168-0-10");
+/// assert_eq!(address_name("rack.1", "192.168.0.10".parse().unwrap()), "rack.1-192-168-0-10");
 /// assert_eq!(address_name("p", "fd00::5".parse().unwrap()), "p-fd00--5");
 /// assert_eq!(address_name("p", "fd00::".parse().unwrap()), "p-fd00");
 /// ```
 pub fn address_name(prefix: &str, ip: IpAddr) -> String {
-    let name = spelled(&format!("{prefix}-{ip}"));
+    let name = format!("{prefix}-{}", ip.to_string().replace(['.', ':'], "-"));
     name.trim_end_matches('-').to_owned()
-}
-
-/// How a text stands in the name of an address object; that of a prefix is what the names begin with.
-///
-/// ```
-/// # use ipam::api::{address_name, spelled};
-/// assert!(address_name("rack.1", "10.0.0.1".parse().unwrap()).starts_with(&spelled("rack.1")));
-/// ```
-pub fn spelled(text: &str) -> String {
-    text.replace(['.', ':'], "-")
 }
 
 /// The address that [`address_name`] made `name` of, where there is one.
@@ -85,10 +78,11 @@ pub fn spelled(text: &str) -> String {
 ///     assert_eq!(address_in_name("p", &address_name("p", ip)), Some(ip));
 /// }
 /// assert_eq!(address_in_name("p", "q-10-0-0-1"), None);
-/// assert_eq!(address_in_name("p.1", "p-1-10-0-0-1"), Some("10.0.0.1".parse().unwrap()));
+/// assert_eq!(address_in_name("p.1", "p.1-10-0-0-1"), Some("10.0.0.1".parse().unwrap()));
+/// assert_eq!(address_in_name("p.1", "p-1-10-0-0-1"), None);
 /// ```
 pub fn address_in_name(prefix: &str, name: &str) -> Option<IpAddr> {
-    let text = name.strip_prefix(&spelled(prefix))?;
+    let text = name.strip_prefix(prefix)?;
     let text = text.strip_prefix('-').unwrap_or(text);
     let v6 = text.replace('-', ":");
     [text.replace('-', "."), v6.clone(), format!("{v6}::"), format!("{v6}:")]

@@ -59,16 +59,18 @@ impl PoolRules {
     /// Reads a spec.
     pub fn read(spec: &IPPoolSpec) -> Self {
         let mut reader = Reader { violations: Vec::new() };
+        if !spec.name_prefix.is_empty() && !begins_names(&spec.name_prefix) {
+            reader.refuse("spec.namePrefix", spec.name_prefix.as_str(), NO_PREFIX);
+        }
         let gateway = reader.ip("spec.gateway", spec.gateway.as_deref());
         let dns = reader.ips("spec.dnsServers", &spec.dns_servers);
-        let pool = Defaults { prefix: spec.prefix, gateway, dns };
+        let pool = Defaults { prefix: spec.prefix.filter(|prefix| *prefix != 0), gateway, dns };
         let entries: Vec<Entry> =
             spec.pools.iter().enumerate().map(|(i, entry)| reader.entry(i, entry, &pool)).collect();
+        reader.default_prefix(spec, &entries);
         let excluded = reader.excluded(&spec.excluded_addresses);
         let pre_allocations = reader.pre_allocations(spec, &entries);
         let strategy = spec.allocation_strategy.unwrap_or_default();
-        // A default of the pool that is not valid is met once an entry of the same family.
-        reader.violations.dedup();
         Self { entries, excluded, pre_allocations, strategy, violations: reader.violations }
     }
 
@@ -84,6 +86,33 @@ struct Defaults {
     prefix: Option<i32>,
     gateway: Option<IpAddr>,
     dns: Vec<IpAddr>,
+}
+
+/// What is wrong with a `namePrefix` that no object's name can begin with.
+pub(super) const NO_PREFIX: &str =
+    "must be the beginning of an object's name: lowercase letters, digits, '-' and '.'";
+
+/// Whether a name that goes on with `-` and an address is one that the API server takes (RFC 1123).
+fn begins_names(prefix: &str) -> bool {
+    let is_small = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    let mut parts = prefix.split('.').peekable();
+    let mut all = true;
+    while let Some(part) = parts.next() {
+        let is_last = parts.peek().is_none();
+        all &= part.starts_with(is_small)
+            && (is_last || part.ends_with(is_small))
+            && part.chars().all(|c| is_small(c) || c == '-');
+    }
+    all
+}
+
+/// The longest prefix in the family of an address; of any, where it is not known.
+fn longest(of: Option<IpAddr>) -> u8 {
+    if of.is_some_and(|ip| ip.is_ipv4()) { 32 } else { 128 }
+}
+
+fn fitting(prefix: i32, longest: u8) -> Option<u8> {
+    u8::try_from(prefix).ok().filter(|prefix| *prefix <= longest)
 }
 
 /// Reads, and notes what is not valid.
@@ -116,9 +145,12 @@ impl Reader {
         let dns = self.ips(&format!("{field}.dnsServers"), &entry.dns_servers);
         let (range, subnet) = self.bounds(&field, entry);
         let family = range.map(|range| range.first());
-        let prefix = entry.prefix.map(|prefix| (format!("{field}.prefix"), prefix));
-        let prefix = prefix.or_else(|| pool.prefix.map(|prefix| ("spec.prefix".to_owned(), prefix)));
-        let prefix = prefix.and_then(|(field, prefix)| self.prefix(field, prefix, family));
+        let longest = longest(family);
+        // To the replaced system 0 is no prefix, and it is no network that anybody has.
+        let prefix = match entry.prefix.filter(|prefix| *prefix != 0) {
+            Some(prefix) => self.prefix(&format!("{field}.prefix"), prefix, longest),
+            None => pool.prefix.and_then(|prefix| fitting(prefix, longest)),
+        };
         Entry {
             range,
             subnet,
@@ -128,15 +160,20 @@ impl Reader {
         }
     }
 
-    fn prefix(&mut self, field: String, prefix: i32, family: Option<IpAddr>) -> Option<u8> {
-        let longest = if family.is_some_and(|ip| ip.is_ipv4()) { 32 } else { 128 };
-        match u8::try_from(prefix) {
-            Ok(prefix) if prefix <= longest => Some(prefix),
-            _ => {
-                self.refuse(field, prefix, format!("must be between 0 and {longest}"));
-                None
-            }
+    fn prefix(&mut self, field: &str, prefix: i32, longest: u8) -> Option<u8> {
+        let fitting = fitting(prefix, longest);
+        if fitting.is_none() {
+            self.refuse(field, prefix, format!("must be between 0 and {longest}"));
         }
+        fitting
+    }
+
+    /// Judges the pool's own prefix, once for all entries that have none.
+    fn default_prefix(&mut self, spec: &IPPoolSpec, entries: &[Entry]) {
+        let Some(prefix) = spec.prefix else { return };
+        let families = entries.iter().zip(&spec.pools).filter(|(_, said)| said.prefix.is_none());
+        let families = families.map(|(entry, _)| longest(entry.range.map(|range| range.first())));
+        self.prefix("spec.prefix", prefix, families.min().unwrap_or(longest(None)));
     }
 
     /// The addresses of an entry, and the subnet that it lies in.
@@ -289,38 +326,63 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_said_in_the_words_of_the_contract() {
-        for (broken, said) in [
-            (
-                entry("", "", ""),
-                "spec.pools[0]: Invalid value: {}: pool entry must specify at least one of start, end, or subnet",
-            ),
-            (entry("x", "", ""), "spec.pools[0]: Invalid value: \"x\": invalid Start IP \"x\""),
-            (entry("", "1.2.3", ""), "spec.pools[0]: Invalid value: \"1.2.3\": invalid End IP \"1.2.3\""),
+        for (broken, value, detail) in [
+            (entry("", "", ""), json!({}), "pool entry must specify at least one of start, end, or subnet"),
+            (entry("x", "", ""), json!("x"), "invalid Start IP \"x\""),
+            (entry("", "1.2.3", ""), json!("1.2.3"), "invalid End IP \"1.2.3\""),
             (
                 entry("", "", "10.0.0.0"),
-                "spec.pools[0]: Invalid value: \"10.0.0.0\": invalid Subnet \"10.0.0.0\": `10.0.0.0` is not a valid CIDR address",
+                json!("10.0.0.0"),
+                "invalid Subnet \"10.0.0.0\": `10.0.0.0` is not a valid CIDR address",
             ),
             (
                 entry("10.0.0.2", "10.0.0.1", ""),
-                "spec.pools[0]: Invalid value: {\"start\":\"10.0.0.2\",\"end\":\"10.0.0.1\"}: end IP 10.0.0.1 is before start IP 10.0.0.2",
+                json!({"start": "10.0.0.2", "end": "10.0.0.1"}),
+                "end IP 10.0.0.1 is before start IP 10.0.0.2",
             ),
             (
                 entry("10.0.0.2", "fd00::1", ""),
-                "spec.pools[0]: Invalid value: {\"start\":\"10.0.0.2\",\"end\":\"fd00::1\"}: start, end and subnet must be of one IP family",
+                json!({"start": "10.0.0.2", "end": "fd00::1"}),
+                "start, end and subnet must be of one IP family",
             ),
         ] {
             let rules = read(broken);
-            let messages: Vec<String> = rules.violations.iter().map(ToString::to_string).collect();
-            assert_eq!(messages.len(), 1);
-            // The order of an object's members says nothing.
-            let canonical = |text: &str| {
-                let mut c: Vec<char> = text.chars().collect();
-                c.sort_unstable();
-                c
-            };
-            assert_eq!(canonical(&messages[0]), canonical(said), "{}", messages[0]);
+            assert_eq!(rules.violations, [Violation::new("spec.pools[0]", value, detail)]);
             assert_eq!(rules.entries[0].range, None);
         }
+        let violation = Violation::new("spec.pools[0]", "x", "invalid Start IP \"x\"");
+        assert_eq!(violation.to_string(), "spec.pools[0]: Invalid value: \"x\": invalid Start IP \"x\"");
+    }
+
+    #[test]
+    fn a_prefix_of_the_pool_is_judged_once_by_all_entries_that_go_by_it() {
+        let (v4, v6) = (|| entry("10.0.0.1", "10.0.0.9", ""), || entry("fd00::1", "fd00::9", ""));
+        let own = |prefix| PoolEntry { prefix: Some(prefix), ..v4() };
+        let said = |prefix, pools: Vec<PoolEntry>| {
+            let rules = PoolRules::read(&IPPoolSpec { pools, prefix: Some(prefix), ..IPPoolSpec::default() });
+            let details = rules.violations.iter().map(|violation| violation.detail.clone());
+            (rules.entries.iter().map(|entry| entry.prefix).collect::<Vec<_>>(), details.collect::<Vec<_>>())
+        };
+        let (v4_only, any) = ("must be between 0 and 32".to_owned(), "must be between 0 and 128".to_owned());
+        assert_eq!(said(64, vec![v4(), v6(), v4()]), (vec![None, Some(64), None], vec![v4_only]));
+        assert_eq!(said(64, vec![own(24), v6()]), (vec![Some(24), Some(64)], vec![]));
+        assert_eq!(said(200, vec![]), (vec![], vec![any]));
+        // None is as 0 to the replaced system.
+        assert_eq!(said(24, vec![own(0)]), (vec![Some(24)], vec![]));
+        assert_eq!(said(0, vec![entry("", "", "10.0.2.0/26")]), (vec![Some(26)], vec![]));
+    }
+
+    #[test]
+    fn a_name_prefix_is_one_that_names_can_begin_with() {
+        for prefix in ["p", "rack.1", "a-", "0", "a-b.c-"] {
+            assert!(begins_names(prefix), "{prefix}");
+        }
+        for prefix in ["", "X", "a_b", ".a", "a.", "-a", "a-.b", "a b", "ä"] {
+            assert!(!begins_names(prefix), "{prefix}");
+        }
+        let spec = IPPoolSpec { name_prefix: "X_Y".into(), ..IPPoolSpec::default() };
+        let said = Violation::new("spec.namePrefix", "X_Y", NO_PREFIX);
+        assert_eq!(PoolRules::read(&spec).violations, [said]);
     }
 
     #[test]
@@ -371,7 +433,6 @@ mod tests {
             fields,
             [
                 "spec.pools[0]",
-                "spec.prefix",
                 "spec.prefix",
                 "spec.excludedAddresses[1]",
                 "spec.preAllocations.b",

@@ -33,7 +33,7 @@ fn status_of_metal3(claim: &Id, shown: &Shown) -> Value {
 }
 
 fn status_of_capi(shown: &Shown, version: CapiVersion) -> Value {
-    let mut status = json!({});
+    let mut status = json!(shown.others.as_ref().map(|others| others.members.clone()).unwrap_or_default());
     if let Some(name) = &shown.address {
         status["addressRef"] = json!({ "name": name });
     }
@@ -65,7 +65,7 @@ fn conditions(shown: &Shown, severity: impl Fn(&Ready) -> Option<&'static str>) 
         }
         condition
     });
-    let others = shown.others.iter().flat_map(|others| others.iter().cloned());
+    let others = shown.others.iter().flat_map(|others| others.conditions.iter().cloned());
     ours.chain(others).collect()
 }
 

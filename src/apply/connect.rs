@@ -1,5 +1,7 @@
 //! The client that all requests go through.
 
+use std::time::Duration;
+
 use hyper_timeout::TimeoutConnector;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
@@ -12,6 +14,9 @@ use super::traffic::{Guarded, Traffic};
 
 /// Requests that wait for a connection that several share.
 const BUFFER: usize = 1024;
+
+/// After so much silence the other end of a connection is asked whether it is there, and given up after as much again.
+const KEEPALIVE: Duration = Duration::from_secs(30);
 
 /// A client by `config` that repeats no request by itself and sends without delay.
 ///
@@ -39,6 +44,10 @@ pub fn connect_through(mut config: Config, traffic: &Traffic) -> kube::Result<Cl
     let mut tcp = HttpConnector::new();
     tcp.enforce_http(false);
     tcp.set_nodelay(true);
+    // A watch has nothing to send: only so is it noticed that the other end is gone without a word.
+    tcp.set_keepalive(Some(KEEPALIVE));
+    tcp.set_keepalive_interval(Some(KEEPALIVE / 3));
+    tcp.set_keepalive_retries(Some(3));
     let mut connector = TimeoutConnector::new(config.rustls_https_connector_with_connector(tcp)?);
     connector.set_connect_timeout(config.connect_timeout);
     connector.set_read_timeout(config.read_timeout);

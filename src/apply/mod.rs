@@ -1,7 +1,7 @@
 //! One due change → one guarded request; its answer → an outcome.
 //!
-//! Nothing else in the workspace writes to the API server. Behaviour does not belong here: which change is due is
-//! decided by the ledger, or by a plan that a person agreed to.
+//! Nothing else in the controller and the plugin writes to the API server, but for Events, which kube's recorder sends.
+//! Behaviour does not belong here: which change is due is decided by the ledger, or by a plan that a person agreed to.
 
 mod body;
 mod change;

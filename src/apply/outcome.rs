@@ -42,16 +42,21 @@ fn names(list: &Value) -> Outcome {
 /// An object as the ledger sees it; none if it is another provider's claim.
 fn seen(kind: Kind, object: Value) -> serde_json::Result<Option<Seen>> {
     Ok(match kind {
-        Kind::Pool => Some(Seen::Pool(Box::new(Pool::of(&serde_json::from_value::<IPPool>(object)?)))),
+        Kind::Pool => {
+            let Parts { metadata, spec, status } = serde_json::from_value(object)?;
+            Some(Seen::Pool(Box::new(Pool::of(&IPPool { metadata, spec, status }))))
+        }
         Kind::Claim(Family::Metal3) => {
-            Some(Seen::Claim(Box::new(Claim::of_metal3(&serde_json::from_value::<IPClaim>(object)?))))
+            let Parts { metadata, spec, status } = serde_json::from_value(object)?;
+            Some(Seen::Claim(Box::new(Claim::of_metal3(&IPClaim { metadata, spec, status }))))
         }
         Kind::Claim(Family::Capi) => {
             let Parts { metadata, spec, status } = serde_json::from_value(object)?;
             Claim::of_capi(&metadata, &spec, status.as_ref()).map(|claim| Seen::Claim(Box::new(claim)))
         }
         Kind::Address(Family::Metal3) => {
-            Some(Seen::Address(Box::new(Address::of_metal3(&serde_json::from_value::<IPAddress>(object)?))))
+            let Parts::<_, Value> { metadata, spec, .. } = serde_json::from_value(object)?;
+            Some(Seen::Address(Box::new(Address::of_metal3(&IPAddress { metadata, spec }))))
         }
         Kind::Address(Family::Capi) => {
             let Parts::<_, Value> { metadata, spec, .. } = serde_json::from_value(object)?;
@@ -61,10 +66,11 @@ fn seen(kind: Kind, object: Value) -> serde_json::Result<Option<Seen>> {
     })
 }
 
-/// An object of a kind that is not this project's own.
+/// An object as far as it is read. One that is stored without a spec is read as one with an empty one.
 #[derive(Deserialize)]
-struct Parts<S, T> {
+struct Parts<S: Default, T> {
     metadata: ObjectMeta,
+    #[serde(default)]
     spec: S,
     #[serde(default = "Option::default")]
     status: Option<T>,

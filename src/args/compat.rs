@@ -17,6 +17,9 @@ pub struct Compat {
     /// Key exchanges of TLS; the safe ones are always offered
     #[arg(long, value_name = "IDS")]
     tls_curve_preferences: Option<String>,
+    /// The newest TLS; 1.3 is always offered
+    #[arg(long, value_name = "VERSION")]
+    tls_max_version: Option<String>,
     /// Switches of features; there are none
     #[arg(long, value_name = "NAME=BOOL,…")]
     feature_gates: Option<String>,
@@ -53,11 +56,12 @@ impl Compat {
         }
     }
 
-    fn flags(&self) -> [(&'static str, bool); 11] {
+    fn flags(&self) -> [(&'static str, bool); 12] {
         [
             ("--sync-period", self.sync_period.is_some()),
             ("--ippool-concurrency", self.ippool_concurrency.is_some()),
             ("--tls-curve-preferences", self.tls_curve_preferences.is_some()),
+            ("--tls-max-version", self.tls_max_version.is_some()),
             ("--feature-gates", self.feature_gates.is_some()),
             ("--metrics-bind-addr", self.metrics_bind_addr.is_some()),
             ("--vmodule", self.vmodule.is_some()),

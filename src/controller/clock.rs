@@ -1,4 +1,4 @@
-//! The one place where the controller reads the clock.
+//! The clock that decisions are made by. What is merely timed reads its own.
 
 use std::time::Duration;
 

@@ -79,7 +79,8 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 /// How often the loop turns at least, as a sign of life.
 const BEAT: Duration = Duration::from_secs(5);
 
-/// How long the writes under way may take at the end: with the lease's release it is less than the 10 s that a pod has.
+/// How long the writes under way may take at the end: with the lease's release it is less than the 10 s that
+/// the contract gives a process, of the 25 s that a pod has.
 const LAST_WRITES: Duration = Duration::from_secs(7);
 
 /// What ties the loop to the rest of the process.
@@ -336,7 +337,7 @@ impl Controller {
 
     /// The kinds of Cluster API may be missing; those of this project may not.
     fn not_served(&mut self, kind: Kind) {
-        if kind.versions().len() < 2 {
+        if !kind.is_optional() {
             self.metrics.watch_failed(kind);
             tracing::error!(
                 kind = kind.name(),

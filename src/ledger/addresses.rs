@@ -32,9 +32,15 @@ enum Orphan {
     No,
     /// It seemed so at this time.
     Since(Duration),
-    /// It seemed so twice, a grace apart, and the API server said so itself.
-    Confirmed,
+    /// It has seemed so for a whole grace: whether its claim is there is read now.
+    Due,
+    /// The API server itself said so, at this time. That holds for a [moment](FRESH).
+    Confirmed(Duration),
 }
+
+/// For so long after the API server has said that a claim is gone its address may be released: a claim of the name may be
+/// made again, or brought back, at any time.
+const FRESH: Duration = Duration::from_secs(1);
 
 /// Whose business an address object is.
 enum Owner {
@@ -54,12 +60,37 @@ impl Entry {
         self.doomed == Some(self.address.meta.version)
     }
 
+    /// Its release did not come about: until the next try its claim may be back.
+    fn read_again(&mut self) {
+        if let Orphan::Confirmed(_) = self.orphan {
+            self.orphan = Orphan::Due;
+        }
+    }
+
+    /// What its being an orphan comes to once it looks like this.
+    fn orphan_after(&self, now: &Address) -> Orphan {
+        let before = &self.address;
+        // Where somebody is about to publish it, or another claim is to have it, its grace begins anew.
+        let is_new_hope = now.mark.is_some() && now.mark != before.mark;
+        if is_new_hope || now.claim_uid() != before.claim_uid() {
+            return Orphan::No;
+        }
+        match self.orphan {
+            // Its deletion is our own; any other change may be somebody's who has plans with it.
+            Orphan::Confirmed(_) if now.meta.version != before.meta.version && !now.meta.deleting => {
+                Orphan::Due
+            }
+            orphan => orphan,
+        }
+    }
+
     /// Feeds what it will do from `now` on into a hasher.
     pub fn digest(&self, now: Duration, into: &mut impl Hasher) {
         let orphan = match self.orphan {
-            Orphan::No => None,
-            Orphan::Since(since) => Some(now.saturating_sub(since)),
-            Orphan::Confirmed => Some(Duration::MAX),
+            Orphan::No => (0, Duration::ZERO),
+            Orphan::Since(since) => (1, now.saturating_sub(since)),
+            Orphan::Due => (2, Duration::ZERO),
+            Orphan::Confirmed(read) => (3, now.saturating_sub(read)),
         };
         (&self.address, self.unsure, self.in_flight, self.retry.left(now), orphan, self.is_doomed())
             .hash(into);
@@ -79,9 +110,7 @@ impl Ledger {
         self.link_address(&address);
         let entry = match old {
             Some(old) => {
-                // Where somebody is about to publish it, its grace begins anew.
-                let is_new_hope = address.mark.is_some() && address.mark != old.address.mark;
-                let orphan = if is_new_hope { Orphan::No } else { old.orphan };
+                let orphan = old.orphan_after(&address);
                 Entry { address, unsure: false, orphan, ..*old }
             }
             None => Entry {
@@ -135,6 +164,11 @@ impl Ledger {
         book.chore.stale = true;
         if let Some(ip) = address.ip {
             book.hold(ip);
+            book.name(ip, &address.id);
+        }
+        if address.is_foreign() {
+            // Nothing but its name matters, and there may be many.
+            return;
         }
         let claim = address.claim_id();
         match self.claims.get_mut(&claim) {
@@ -158,6 +192,9 @@ impl Ledger {
         if let Some(book) = self.books.get_mut(&pool) {
             book.addresses.remove(&address.id);
             book.chore.stale = true;
+            if let Some(ip) = address.ip {
+                book.others.remove(&(ip, address.id.clone()));
+            }
         }
         if let Some(ip) = address.ip {
             self.let_go(&pool, ip);
@@ -185,7 +222,8 @@ impl Ledger {
             let object = pool.beside(Kind::Address(family), &book.name_for(ip)?);
             self.address(&object).map(Address::claim_id)
         });
-        let claims: Vec<Id> = book.losers(ip).cloned().chain(objects).collect();
+        let others = book.others_of(ip).filter_map(|object| self.address(object)).map(Address::claim_id);
+        let claims: Vec<Id> = book.losers(ip).cloned().chain(objects).chain(others).collect();
         for claim in &claims {
             self.wake(claim);
         }
@@ -233,24 +271,29 @@ impl Ledger {
             return None;
         }
         if paused {
+            // Whoever paused it may be about to bring claims back.
+            entry.orphan = Orphan::No;
             return None;
         }
-        match entry.orphan {
-            Orphan::No => {
-                entry.orphan = Orphan::Since(now.elapsed);
-                self.timers.insert((now.elapsed + self.config.grace, Task::Address(id.clone())));
-                None
+        let since = match entry.orphan {
+            Orphan::No => now.elapsed,
+            Orphan::Since(since) => since,
+            Orphan::Confirmed(read) if now.elapsed <= read.saturating_add(FRESH) => {
+                return release(&entry.address);
             }
-            Orphan::Since(since) if now.elapsed < since + self.config.grace => {
-                self.timers.insert((since + self.config.grace, Task::Address(id.clone())));
-                None
+            Orphan::Due | Orphan::Confirmed(_) => {
+                entry.orphan = Orphan::Due;
+                return Some(self.look(&claim));
             }
-            Orphan::Since(_) => {
-                let claim = entry.address.claim_id();
-                Some(self.look(&claim))
-            }
-            Orphan::Confirmed => release(&entry.address),
+        };
+        let over = since.saturating_add(self.config.grace);
+        if now.elapsed < over {
+            entry.orphan = Orphan::Since(since);
+            self.timers.insert((over, Task::Address(id.clone())));
+            return None;
         }
+        entry.orphan = Orphan::Due;
+        Some(self.look(&claim))
     }
 
     pub(super) fn address_landed(&mut self, write: &Write, outcome: &Outcome, now: Now, rng: &mut impl Rng) {
@@ -270,16 +313,20 @@ impl Ledger {
             }
             Outcome::Seen(_) | Outcome::Gone if of_claim => {
                 entry.retry.succeeded();
-                if let Orphan::Since(_) = entry.orphan {
+                if entry.orphan == Orphan::Due {
                     // If the claim that was seen is to have it, the next look finds so and starts over.
-                    entry.orphan = Orphan::Confirmed;
+                    entry.orphan = Orphan::Confirmed(now.elapsed);
                 }
             }
             Outcome::Seen(_) | Outcome::Names { .. } | Outcome::Gone | Outcome::Exists => {
                 entry.retry.succeeded();
             }
-            Outcome::NotNow(wish) => entry.retry.failed(now.elapsed, *wish, rng),
+            Outcome::NotNow(wish) => {
+                entry.read_again();
+                entry.retry.failed(now.elapsed, *wish, rng);
+            }
             Outcome::GuardFailed(_) | Outcome::Refused(_) | Outcome::Unknown(_) => {
+                entry.read_again();
                 entry.unsure = true;
                 entry.retry.failed(now.elapsed, None, rng);
             }
@@ -347,7 +394,7 @@ impl Ledger {
         leaks
     }
 
-    /// The address object of this name in a claim's family, if it is known.
+    /// An address object, if it is known.
     pub(super) fn address(&self, id: &Id) -> Option<&Address> {
         self.addresses.get(id).map(|entry| &entry.address)
     }

@@ -30,6 +30,9 @@ pub(super) struct Book {
     wanted: BTreeSet<(IpAddr, Turn)>,
     /// Claims that publish an address whose object is not known: they get it again once nobody else has it.
     pub lost: BTreeSet<(IpAddr, Id)>,
+    /// Address objects of other names than the pool would give them, as people do, by their address. None of them are known
+    /// while the pool is not.
+    pub others: BTreeSet<(IpAddr, Id)>,
     /// Takes that are under way or went unanswered.
     pub takes: u32,
     /// Address objects of other pools that have a name which ours would need, and the address that each blocks.
@@ -183,6 +186,19 @@ impl Book {
     pub fn losers(&self, ip: IpAddr) -> impl Iterator<Item = &Id> {
         let first = (ip, Id::new(Kind::Pool, "", ""));
         self.lost.range(first..).take_while(move |(lost, _)| *lost == ip).map(|(_, claim)| claim)
+    }
+
+    /// Notes an address object's name, if the pool would not have given it that.
+    pub fn name(&mut self, ip: IpAddr, object: &Id) {
+        if self.name_for(ip).is_some_and(|name| name != object.name) {
+            self.others.insert((ip, object.clone()));
+        }
+    }
+
+    /// Address objects with `ip` of other names than the pool would give them.
+    pub fn others_of(&self, ip: IpAddr) -> impl Iterator<Item = &Id> {
+        let first = (ip, Id::new(Kind::Pool, "", ""));
+        self.others.range(first..).take_while(move |(other, _)| *other == ip).map(|(_, object)| object)
     }
 
     /// Claims that the free addresses would help, oldest first.

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use super::book::Book;
-use super::{Address, Id, Ledger, Pool, Text};
-use crate::api::{Family, Kind, spelled};
+use super::{Address, Id, Ledger, Pool};
+use crate::api::{Family, Kind};
 
 /// The addresses that a pool cannot hand out, as an object of another pool has the name that each needs.
 ///
@@ -49,11 +49,11 @@ impl Ledger {
         let counts = |ip: &&IpAddr| else_free(ip) && book.space.by_choice(**ip);
         let met = blocks.keys().filter(counts).count();
         let mut alike = BTreeMap::new();
-        let stem: Text = spelled(&pool.name_prefix).into();
+        let stem = &pool.name_prefix;
         for (_, theirs) in self.books_beside(&pool.id).filter(|(id, _)| **id != pool.id) {
-            for first in Family::ALL.map(|family| pool.id.beside(Kind::Address(family), &stem)) {
+            for first in Family::ALL.map(|family| pool.id.beside(Kind::Address(family), stem)) {
                 let begins = |id: &&Id| {
-                    (id.kind, &id.namespace) == (first.kind, &first.namespace) && id.name.starts_with(&*stem)
+                    (id.kind, &id.namespace) == (first.kind, &first.namespace) && id.name.starts_with(&**stem)
                 };
                 for other in theirs.addresses.range(&first..).take_while(begins) {
                     let Some(other) = self.address(other) else { continue };

@@ -55,6 +55,15 @@ impl Ledger {
         if lost.collect::<BTreeSet<_>>() != kept.collect::<BTreeSet<_>>() {
             return Err("the addresses that were lost are not those that the books have".to_owned());
         }
+        for (id, book) in self.books.iter().filter(|(_, book)| book.pool.is_some()) {
+            let others = book.addresses.iter().filter_map(|object| {
+                let ip = self.address(object)?.ip?;
+                (book.name_for(ip).as_ref() != Some(&object.name)).then(|| (ip, object.clone()))
+            });
+            if others.collect::<BTreeSet<_>>() != book.others {
+                return Err(format!("{id}: the objects of other names are not those that the book has"));
+            }
+        }
         for (id, book) in &self.books {
             let queued =
                 self.claims.values().filter(|entry| entry.claim.pool_id() == *id && entry.is_queued());

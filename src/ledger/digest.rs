@@ -1,17 +1,18 @@
-//! A ledger's state as a number, for who explores all that can happen and has to know where it was already.
+//! A ledger's state for a hasher, for who explores all that can happen and has to know where it was already.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::{Hash, Hasher};
 
 use super::{Ledger, Now, PoolStatusSeen};
 
 impl Ledger {
-    /// What this ledger will do from `now` on, as a number: two ledgers with the same one, and the same writes under
-    /// way, do the same at the same distance of time, when they are told the same.
+    /// Feeds what this ledger will do from `now` on into a hasher: two ledgers that feed the same, and have the same
+    /// writes under way, do the same at the same distance of time, when they are told the same. Of resource versions
+    /// only the order counts, and of UIDs which are the same.
     ///
     /// `under_way` are the numbers of those writes, in an order of the caller's: by what they say of each, not by how
     /// many writes there were before.
-    pub fn digest(&self, now: Now, under_way: impl Iterator<Item = u64>) -> u64 {
-        let (now, into) = (now.elapsed, &mut DefaultHasher::new());
+    pub fn digest(&self, now: Now, under_way: impl Iterator<Item = u64>, into: &mut impl Hasher) {
+        let now = now.elapsed;
         for (id, book) in &self.books {
             id.hash(into);
             book.digest(now, into);
@@ -26,7 +27,6 @@ impl Ledger {
         }
         self.graveyard.digest(into);
         under_way.for_each(|number| self.graveyard.overtaken_by(number).hash(into));
-        into.finish()
     }
 }
 

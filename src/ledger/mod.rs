@@ -6,7 +6,7 @@
 //!
 //! # Guarantees
 //!
-//! - No write is due before all kinds were listed once (`Ledger::is_ready`): nothing is decided from half a picture.
+//! - No write is due before all kinds were listed once ([`Ledger::is_ready`]): nothing is decided from half a picture.
 //! - A reply of ours changes the ledger at once; a view that is older than what is known changes nothing.
 //! - An object has at most one write under way. Many claims of one pool have theirs at the same time, as a write that
 //!   is under way holds the address that it needs.

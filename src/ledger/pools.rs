@@ -10,6 +10,9 @@ use super::{
 };
 use crate::api::{CLUSTER_NAME_LABEL, Kind, PROVIDER, PROVIDER_LABEL};
 
+/// A status of more addresses than this is not even worked out more often than it may be written.
+const LARGE: usize = 1000;
+
 impl Ledger {
     pub(super) fn observe_pool(&mut self, mut pool: Pool) {
         let id = pool.id.clone();
@@ -17,15 +20,33 @@ impl Ledger {
         self.names.share(&mut pool.id.name);
         let book = self.books.entry(id.clone()).or_default();
         let is_new = book.pool.is_none();
-        if book.pool.as_ref().is_some_and(|old| old.name_prefix != pool.name_prefix) {
+        let is_renamed = book.pool.as_ref().is_none_or(|old| old.name_prefix != pool.name_prefix);
+        if is_renamed {
             self.unblock_all(&id);
         }
         let book = self.books.entry(id.clone()).or_default();
-        if book.set_pool(pool) {
+        let is_news = book.set_pool(pool);
+        if is_renamed {
+            self.name_all(&id);
+        }
+        if is_news {
             self.wake_claims_of(&id, is_new);
             self.wake_addresses_of(&id);
         }
         self.wake(&id);
+    }
+
+    /// Notes anew which of a pool's address objects have other names than it would give them.
+    fn name_all(&mut self, id: &Id) {
+        let Some(book) = self.books.get(id) else { return };
+        let objects =
+            book.addresses.iter().filter_map(|object| Some((self.address(object)?.ip?, object.clone())));
+        let objects: Vec<_> = objects.collect();
+        let Some(book) = self.books.get_mut(id) else { return };
+        book.others.clear();
+        for (ip, object) in &objects {
+            book.name(*ip, object);
+        }
     }
 
     pub(super) fn forget_pool(&mut self, id: &Id) {
@@ -166,12 +187,17 @@ impl Ledger {
             self.timers.insert((book.chore.next_status, Task::Pool(id.clone())));
             return None;
         }
+        // What it takes to find that nothing has changed is bounded as well, where it is much.
+        let is_large = book.addresses.len() > LARGE;
         let due = self.due_status(id, now);
         let stale = self.books.values().filter(|book| book.pool.is_some() && book.chore.stale).count();
         let chore = &mut self.books.get_mut(id)?.chore;
         chore.stale = false;
+        let size = due.as_ref().map_or(0, |due| due.size);
+        if due.is_some() || is_large {
+            chore.next_status = now.elapsed + status::interval(size, stale);
+        }
         let due = due?;
-        chore.next_status = now.elapsed + status::interval(due.size, stale);
         Some(Act::PoolStatus(Box::new(due.status)))
     }
 

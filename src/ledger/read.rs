@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::seen::{
-    Address, Claim, ClaimOwner, Cluster, ClusterOwner, Finalizers, Id, Meta, Parts, Pool, PoolStatusSeen,
-    Ready, Shown, Text,
+    Address, Claim, ClaimOwner, Cluster, ClusterOwner, Finalizers, Id, Meta, Others, Parts, Pool,
+    PoolStatusSeen, Ready, Shown, Text,
 };
 use super::{Uid, fingerprint};
 use crate::addr::parse_ip;
@@ -75,24 +75,28 @@ impl Shown {
         let conditions = status.conditions.iter().map(|condition| json!(condition)).collect();
         Self {
             error: status.error_message.as_deref().filter(|error| !error.is_empty()).map(Text::from),
-            ..Self::with(name, conditions)
+            ..Self::with(name, conditions, Map::new())
         }
     }
 
     fn of_capi(status: &IPAddressClaimStatus) -> Self {
         let name = status.address_ref.as_ref().map(|address| address.name.as_str());
-        Self::with(name, status.conditions.clone())
+        // By this the replaced system marked claims that it had given up. Ours says what there is to say.
+        let mut conditions = status.conditions.clone();
+        conditions.retain(|condition| condition["type"] != "ErrorMessage");
+        Self::with(name, conditions, status.others.clone())
     }
 
     /// What both families have.
-    fn with(name: Option<&str>, mut conditions: Vec<Value>) -> Self {
+    fn with(name: Option<&str>, mut conditions: Vec<Value>, members: Map<String, Value>) -> Self {
         let at = conditions.iter().position(|condition| condition["type"] == READY);
         let ready = at.map(|at| Ready::of(&conditions.remove(at)));
         Self {
             address: name.filter(|name| !name.is_empty()).map(Text::from),
             error: None,
             ready,
-            others: (!conditions.is_empty()).then(|| Arc::new(conditions)),
+            others: (!conditions.is_empty() || !members.is_empty())
+                .then(|| Arc::new(Others { conditions, members })),
         }
     }
 }

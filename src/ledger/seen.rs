@@ -174,8 +174,17 @@ pub struct Shown {
     pub error: Option<Text>,
     /// The `Ready` condition.
     pub ready: Option<Ready>,
-    /// Conditions of others, as they stand; none where there are none.
-    pub others: Option<Arc<Vec<Value>>>,
+    /// What others have written there; none where they have not.
+    pub others: Option<Arc<Others>>,
+}
+
+/// What others have written into a claim's status: it is written again as it stands.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
+pub struct Others {
+    /// Their conditions.
+    pub conditions: Vec<Value>,
+    /// Members of the status that this project does not have.
+    pub members: serde_json::Map<String, Value>,
 }
 
 /// A `Ready` condition.

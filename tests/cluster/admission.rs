@@ -76,12 +76,6 @@ async fn new_objects_are_refused_in_the_words_of_the_contract() {
             "spec.pools[0]: Invalid value: {\"end\":\"10.0.0.1\",\"start\":\"10.0.0.9\"}: end IP 10.0.0.1 is before start IP 10.0.0.9".to_owned(),
         ),
         (
-            "long",
-            "IPPool",
-            pool(json!({"pools": ten, "prefix": 64})),
-            "spec.prefix: Invalid value: 64: must be between 0 and 32".to_owned(),
-        ),
-        (
             "several",
             "IPPool",
             pool(json!({"pools": ten, "preAllocations": {"a": "10.0.0.10", "b": "10.0.0.11"}})),

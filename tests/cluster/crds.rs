@@ -148,7 +148,18 @@ fn pools() -> Vec<(&'static str, Value, Verdict)> {
             with("dnsServers", json!(["one.one.one.one"])),
             Refused("spec.dnsServers[0]", NOT_AN_IP),
         ),
-        ("the longest prefix", with("prefix", json!(128)), Accepted),
+        (
+            "a prefix of names that none begins with",
+            with("namePrefix", json!("X_Y")),
+            Refused("spec.namePrefix", "must be the beginning of an object's name"),
+        ),
+        ("a prefix of names with a dot", with("namePrefix", json!("rack.1")), Accepted),
+        ("the longest prefix", with("prefix", json!(32)), Accepted),
+        (
+            "a prefix that IPv4 does not have",
+            with("prefix", json!(64)),
+            Refused("spec.prefix", "must be between 0 and 32"),
+        ),
         (
             "a prefix too long",
             with("prefix", json!(129)),
@@ -215,7 +226,7 @@ fn updates() -> Vec<(&'static str, &'static str, Value, Value, Verdict)> {
             "IPPool",
             pool.clone(),
             json!({"spec": {"allocationStrategy": "sequential"}}),
-            Refused("spec.allocationStrategy", strategy),
+            Accepted,
         ),
         (
             "the strategy that none means",
@@ -314,6 +325,16 @@ fn others() -> Vec<(&'static str, &'static str, Value, Verdict)> {
             "IPAddress",
             address("10.0.0.1/24", "p", "c"),
             Refused("spec.address", NOT_AN_IP),
+        ),
+        (
+            "an address with a prefix of the other family",
+            "IPAddress",
+            {
+                let mut long = address("10.0.0.1", "p", "c");
+                long["prefix"] = json!(64);
+                long
+            },
+            Refused("spec.prefix", "must be between 0 and 32"),
         ),
         (
             "an address of no pool",
@@ -501,6 +522,8 @@ async fn s10_a_spec_stored_before_a_rule_existed_can_still_be_labelled_and_delet
     let spec = json!({"namePrefix": "p", "pools": [{"subnet": "nonsense"}], "gateway": "gw"});
     let object = DynamicObject::new("old", &resource).data(json!({ "spec": spec }));
     api.create(&PostParams::default(), &object).await.unwrap();
+    let bare = |name: &str| DynamicObject::new(name, &resource);
+    api.create(&PostParams::default(), &bare("bare")).await.unwrap();
     plane.apply_yaml(&strict).await.unwrap();
     // The rules are in force as soon as a new object like that is refused.
     let refused = |n: u32| {
@@ -522,6 +545,12 @@ async fn s10_a_spec_stored_before_a_rule_existed_can_still_be_labelled_and_delet
     let edited = api.patch("old", &PatchParams::default(), &valid).await;
     corpus.judge("an edit of what is valid", edited, Accepted);
     api.delete("old", &kube::api::DeleteParams::default()).await.unwrap();
+    // One that is stored without a spec, too; a new one needs one.
+    let labelled = api.patch("bare", &PatchParams::default(), &label).await;
+    corpus.judge("labels where there is no spec", labelled, Accepted);
+    api.delete("bare", &kube::api::DeleteParams::default()).await.unwrap();
+    let refused = api.create(&PostParams::default(), &bare("fresh")).await.unwrap_err();
+    assert!(refused.to_string().contains("spec: Required value"), "{refused}");
     assert!(corpus.wrong.is_empty(), "{:#?}", corpus.wrong);
 }
 

@@ -91,9 +91,7 @@ impl Server {
     pub fn new_meta(&mut self, id: &Id) -> Meta {
         let made = self.made.entry(id.clone()).or_default();
         *made += 1;
-        let mut hasher = DefaultHasher::new();
-        id.hash(&mut hasher);
-        let uid = Uid::new(&format!("{made:08x}-0000-4000-8000-{:012x}", hasher.finish() >> 16));
+        let uid = uid(id, *made);
         self.births.insert(uid.clone(), self.births.len());
         Meta { uid, version: 0, deleting: false, finalizers: Finalizers::default() }
     }
@@ -128,7 +126,7 @@ impl Server {
     fn changed(&mut self, id: &Id) {
         self.writes += 1;
         let Some(object) = self.objects.get_mut(id) else { return };
-        let version = self.versions.entry(id.clone()).or_default();
+        let version = self.versions.entry(id.clone()).or_insert_with(|| version(id, 0));
         *version += 1;
         let finalizers = object.finalizers.iter().map(String::as_str);
         let meta = meta_mut(&mut object.seen);
@@ -366,6 +364,31 @@ impl Server {
             .get(pool)
             .is_some_and(|specs| specs.iter().any(|spec| PoolRules::read(spec).space().may_name(ip)))
     }
+}
+
+/// What versions and UIDs of the model carry, so that they are known for what they are wherever they turn up.
+pub const STAMP: u64 = 0x57ed;
+
+/// The nth version of an object.
+fn version(id: &Id, nth: u32) -> u64 {
+    (STAMP << 48) | (u64::from(short(id)) << 24) | u64::from(nth)
+}
+
+/// The UID of the nth object of a name.
+fn uid(id: &Id, nth: u32) -> Uid {
+    Uid::new(&format!("{:08x}-{STAMP:04x}-4000-8000-{nth:012x}", short(id)))
+}
+
+/// A number of 24 bits for an object.
+fn short(id: &Id) -> u32 {
+    let mut hasher = DefaultHasher::new();
+    id.hash(&mut hasher);
+    u32::try_from(hasher.finish() >> 40).unwrap()
+}
+
+/// Which version of its object this is, for people.
+pub fn nth(version: u64) -> u64 {
+    version & ((1 << 24) - 1)
 }
 
 fn add_finalizer(object: &mut Object, finalizer: &str, append: bool) -> bool {

@@ -12,7 +12,7 @@ use crate::check::Check;
 use crate::controller::{Controller, Sent};
 use crate::likely;
 use crate::restore::{Lost, sweeps_one_in_use};
-use crate::server::{KINDS, Server};
+use crate::server::{KINDS, Server, nth};
 
 /// One run.
 #[expect(clippy::struct_excessive_bools, reason = "each is a circumstance of its own")]
@@ -364,7 +364,7 @@ impl World {
 
 fn brief(outcome: &Outcome) -> String {
     match outcome {
-        Outcome::Seen(seen) => format!("seen at {}", seen.meta().version),
+        Outcome::Seen(seen) => format!("seen at {}", nth(seen.meta().version)),
         other => format!("{other:?}"),
     }
 }

@@ -179,6 +179,16 @@ fn finalizer(scene: &mut Scene, pool: &IPPool) {
         ago(since),
         pool.finalizers().join(", ")
     );
+    let ours = Kind::Pool.finalizer();
+    if !pool.finalizers().iter().any(|finalizer| Some(finalizer.as_str()) == ours) {
+        let command = format!(
+            "kubectl get ippools.ipam.metal3.io {} -n {} -o jsonpath='{{.metadata.finalizers}}'",
+            pool.name_any(),
+            pool.namespace().unwrap_or_default()
+        );
+        let message = format!("{message}: whoever set them has to take them off");
+        return scene.find(Severity::Error, "stuck-deletion", object(pool), message, command, Vec::new());
+    }
     let mend = Mend::let_go(object(pool), &meta(pool), "no address of it is left");
     scene.error("stuck-deletion", object(pool), message, mend.into_iter().collect());
 }

@@ -133,7 +133,7 @@ impl Addresses {
             row.claim.into(),
             row.claim_kind.into(),
             or_none(row.owner.as_ref()).into(),
-            age(row.since, now).into(),
+            Cell::age(age(row.since, now)),
             Cell::state(row.state),
             row.name.into(),
             or_none(row.machine.as_ref()).into(),

@@ -17,8 +17,10 @@ use crate::world::{Scope, Thing, World, documents};
 
 /// Find what is wrong: duplicates, leaks, dangling references, stuck deletions, pools in each other's way
 ///
-/// Looks at a cluster, or with -f at a dump of one (what `kubectl get ippools,ipclaims,ipaddresses -A -o yaml` prints,
-/// a must-gather, a backup). Changes nothing. Exit code 0: nothing is wrong, 1: something is, 2: it could not look.
+/// Looks at a cluster, or with -f at a dump of one: a must-gather, a backup, or what `kubectl get
+/// ippools.ipam.metal3.io,ipclaims.ipam.metal3.io,ipaddresses.ipam.metal3.io -A -o yaml` prints, in full as Kubernetes has
+/// `ipaddresses` of its own; with Cluster API's ipaddressclaims.ipam.cluster.x-k8s.io and ipaddresses.ipam.cluster.x-k8s.io where
+/// these are installed. Changes nothing. Exit code 0: nothing is wrong, 1: something is, 2: it could not look.
 #[derive(Args, Debug)]
 pub struct Check {
     /// YAML or JSON file or folder to look at in place of the cluster; - is stdin
@@ -38,7 +40,7 @@ const SECOND_LOOK: Duration = Duration::from_secs(3);
 impl Check {
     pub async fn run(&self, globals: &Globals) -> Result<(), Error> {
         let findings = if let Some(path) = &self.filename {
-            offline(path)?
+            offline(path, &globals.ui)?
         } else {
             let cluster = globals.connection.open().await.map_err(blind)?;
             let namespace = (!self.all_namespaces).then(|| cluster.namespace.clone());
@@ -66,10 +68,31 @@ impl Check {
 }
 
 /// What is wrong in a dump. One look has to do.
-fn offline(path: &Path) -> Result<Vec<Finding>, Error> {
+fn offline(path: &Path, ui: &Ui) -> Result<Vec<Finding>, Error> {
     let mut world = World::of(documents::<Thing>(path)?);
     world.require(&[ipam::api::Kind::Pool]).map_err(blind)?;
+    if world.pools.is_empty() && world.claims.is_empty() && world.addresses.is_empty() {
+        let what = format!("there are no pools, claims or addresses in {}", path.display());
+        return Err(Error::new(Kind::Blind, what).hint("`kubectl ipam check --help` says what a dump is"));
+    }
+    for gap in gaps(&world) {
+        ui.say(&format!("warning: {gap}; if the dump is not complete, neither is this"));
+    }
     Ok(check(&world, now()))
+}
+
+/// What a dump should have, judging by what it has.
+fn gaps(world: &World) -> Vec<&'static str> {
+    let publishes = world.claims.iter().any(|claim| claim.bound().is_some());
+    let (claims, addresses) = (!world.claims.is_empty(), !world.addresses.is_empty());
+    [
+        (world.pools.is_empty() && (claims || addresses), "there are claims or addresses, and no pools"),
+        (!claims && addresses, "there are addresses, and no claims"),
+        (!addresses && publishes, "there are claims that have addresses, and no IPAddress"),
+    ]
+    .into_iter()
+    .filter_map(|(is, gap)| is.then_some(gap))
+    .collect()
 }
 
 fn blind(error: Error) -> Error {
@@ -95,4 +118,36 @@ async fn look(cluster: &Cluster, scope: &Scope) -> Result<Vec<Finding>, Error> {
     // That Clusters cannot be seen costs nothing but the reasons of claims that wait for one.
     world.unseen.clear();
     Ok(check(&world, now()))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[test]
+    fn what_is_missing_from_a_dump_is_seen_from_what_is_in_it() {
+        let pool = json!({"apiVersion": "ipam.metal3.io/v1alpha1", "kind": "IPPool", "metadata": {"name": "p"}, "spec": {"namePrefix": "p"}});
+        let claim = |status: Value| {
+            json!({"apiVersion": "ipam.metal3.io/v1alpha1", "kind": "IPClaim", "metadata": {"name": "c"},
+                   "spec": {"pool": {"name": "p"}}, "status": status})
+        };
+        let (bound, waits) = (claim(json!({"address": {"name": "p-1"}})), claim(json!({})));
+        let address = json!({"apiVersion": "ipam.metal3.io/v1alpha1", "kind": "IPAddress", "metadata": {"name": "p-1"},
+                             "spec": {"address": "10.0.0.1", "pool": {"name": "p"}, "claim": {"name": "c"}}});
+        for (objects, missing) in [
+            (vec![&pool, &bound, &address], 0),
+            (vec![&pool, &waits], 0),
+            (vec![&pool], 0),
+            (vec![&pool, &bound], 1),
+            (vec![&pool, &address], 1),
+            (vec![&waits], 1),
+            (vec![&bound], 2),
+            (vec![&address], 2),
+        ] {
+            let world = World::of_objects(objects.iter().map(|&object| object.clone()).collect());
+            assert_eq!(gaps(&world).len(), missing, "{objects:?}");
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! `claim`
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use clap::Args;
 use ipam::addr::parse_ip;
@@ -8,11 +8,12 @@ use ipam::api::{Family, Kind as ObjectKind, REQUESTED_IP_ANNOTATION};
 use ipam::apply::Change;
 use serde_json::{Value, json};
 
+use super::delete_pool::once;
 use super::target::{self, ClaimKind};
 use crate::Globals;
 use crate::cluster::Cluster;
 use crate::error::{Error, Kind};
-use crate::output::{line, named, or_none};
+use crate::output::{line, named, or_none, some_of};
 use crate::plan::{Plan, Writing, not_agreed};
 use crate::ui::{Ui, missing, not_empty};
 use crate::wait::{Awaited, Look, Waiting};
@@ -52,6 +53,7 @@ impl Claim {
         let asked = self.completed(ui, &cluster).await?;
         let names = asked.names()?;
         let plan = asked.plan(&cluster, &names).await?;
+        asked.none_exists(&cluster, &names).await?;
         let Some(written) = plan.carry_out(ui, &cluster, &asked.writing).await? else { return Ok(()) };
         if asked.waiting.wanted() {
             asked.wait(ui, &cluster, &names).await
@@ -109,6 +111,36 @@ impl Claim {
         Ok(plan)
     }
 
+    /// Refuses before anything is written where one of the claims is there: it may be somebody else's.
+    async fn none_exists(&self, cluster: &Cluster, names: &[String]) -> Result<(), Error> {
+        const FEW: usize = 5;
+        let (family, mut there) = (self.kind.family(), Vec::new());
+        if names.len() > FEW {
+            let wanted: HashSet<&str> = names.iter().map(String::as_str).collect();
+            let note = |raw: Raw| {
+                if wanted.contains(&*raw.metadata.name) {
+                    there.push(raw.metadata.name.owned());
+                }
+            };
+            cluster.each(ObjectKind::Claim(family), &Scope::of(&cluster.namespace), note).await?;
+        } else {
+            for name in names {
+                let found: Option<Raw> = cluster.find(ObjectKind::Claim(family), name).await?;
+                there.extend(found.map(|_| name.clone()));
+            }
+        }
+        if there.is_empty() {
+            return Ok(());
+        }
+        let all: Vec<String> = there.iter().map(|name| format!("claim {name}")).collect();
+        Err(Error::new(Kind::Failed, format!("{} there already: nothing was written", is_or_are(&all))).hint(
+            format!(
+                "`kubectl ipam whois {}` shows what it has; other names, or a --count under another one",
+                there[0]
+            ),
+        ))
+    }
+
     fn metadata(&self) -> Value {
         match &self.ip {
             Some(ip) => json!({"annotations": {REQUESTED_IP_ANNOTATION: ip}}),
@@ -133,7 +165,11 @@ impl Claim {
             ([_, _, ..], None) if self.ip.is_some() => {
                 Err(Error::new(Kind::Usage, "--ip goes with one name"))
             }
-            (names, _) => Ok(names.to_vec()),
+            (names, _) => {
+                let mut names = names.to_vec();
+                once(&mut names);
+                Ok(names)
+            }
         }
     }
 
@@ -202,6 +238,10 @@ async fn addresses(
         found.extend(raw.and_then(|raw| Address::read(family, raw)).map(|address| (object.clone(), address)));
     }
     Ok(found)
+}
+
+fn is_or_are(all: &[String]) -> String {
+    format!("{} {}", some_of(all), if all.len() == 1 { "is" } else { "are" })
 }
 
 fn missing_one<'a>(names: &'a [String], bound: &[(String, String)]) -> &'a str {

@@ -132,7 +132,7 @@ impl Claims {
             row.pool.into(),
             or_none(row.address.as_ref()).into(),
             or_none(row.owner.as_ref()).into(),
-            age(row.since, now).into(),
+            Cell::age(age(row.since, now)),
             Cell::state(&row.state),
             row.message.unwrap_or_default().into(),
             or_none(row.prefix).into(),

@@ -1,5 +1,7 @@
 //! `delete-pool`
 
+use std::collections::BTreeSet;
+
 use clap::Args;
 use ipam::api::{IPPool, Kind as ObjectKind};
 use ipam::apply::Change;
@@ -13,7 +15,7 @@ use crate::output::{line, named, some_of};
 use crate::plan::{Consent, Plan, Writing};
 use crate::ui::{Ui, missing};
 use crate::wait::{Awaited, Look, Waiting};
-use crate::world::{Claim, Raw, Scope, World};
+use crate::world::{Address, Claim, Raw, Scope, World};
 
 /// Delete pools that nobody uses
 ///
@@ -41,7 +43,8 @@ impl DeletePool {
             return Err(missing(&["POOL"]));
         }
         let cluster = globals.connection.open().await?;
-        let names = chosen(&self.name, ui, &cluster).await?;
+        let mut names = chosen(&self.name, ui, &cluster).await?;
+        once(&mut names);
         let mut world = World::read(&cluster, &Scope::of(&cluster.namespace)).await;
         let kinds: Vec<ObjectKind> = world.unseen.keys().copied().collect();
         world.require(&kinds)?;
@@ -51,6 +54,8 @@ impl DeletePool {
         if !self.release_claims {
             pools.iter().try_for_each(|pool| unused(&world, pool))?;
         }
+        // They hold the pool, and no claim goes with which they would.
+        pools.iter().try_for_each(|pool| none_by_hand(&world, pool))?;
         let mut plan = Plan::default();
         release::delete_claims(&mut plan, &cluster, &claims).await?;
         for pool in &pools {
@@ -108,6 +113,27 @@ async fn deletion(plan: &mut Plan, cluster: &Cluster, pool: &IPPool) -> Result<(
         Change::Delete { target, uid: pool.uid(), version: None },
     );
     Ok(())
+}
+
+/// Each name once, in the order in which they first came.
+pub fn once(names: &mut Vec<String>) {
+    let mut seen = BTreeSet::new();
+    names.retain(|name| seen.insert(name.clone()));
+}
+
+/// Refuses where people have made addresses of a pool: nobody but people takes them away.
+fn none_by_hand(world: &World, pool: &IPPool) -> Result<(), Error> {
+    let hand: Vec<&Address> = world.addresses_of(pool).filter(|address| !address.made()).collect();
+    let Some(first) = hand.first() else { return Ok(()) };
+    let all: Vec<String> =
+        hand.iter().map(|address| format!("address {} ({})", address.text, address.meta.name)).collect();
+    let object = named(first.kind(), &first.meta.name);
+    Err(Error::new(Kind::Failed, format!("pool {} is in use", pool.name_any()))
+        .caused_by(format!("{}, made by hand", some_of(&all)))
+        .hint(format!(
+            "`kubectl delete -n {} {object}` gives one up, if nothing uses it",
+            first.meta.namespace
+        )))
 }
 
 /// Refuses where something is left of a pool, and says what.

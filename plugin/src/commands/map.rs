@@ -1,7 +1,7 @@
 //! `map`
 
 use clap::Args;
-use ipam::api::{Kind as ObjectKind, PoolRules};
+use ipam::api::{Family, Kind as ObjectKind, PoolRules};
 use serde_json::json;
 
 use super::target::one_pool;
@@ -25,7 +25,11 @@ pub struct Map {
 impl Map {
     pub async fn run(&self, globals: &Globals) -> Result<(), Error> {
         let (cluster, mut world, name) = one_pool(globals, self.pool.as_deref()).await?;
-        world.require(&[ObjectKind::Pool])?;
+        world.require(&[
+            ObjectKind::Pool,
+            ObjectKind::Address(Family::Metal3),
+            ObjectKind::Address(Family::Capi),
+        ])?;
         world.blind_spots().iter().for_each(|line| globals.ui.say(line));
         let pool = world.pool_named(&cluster.namespace, &name)?;
         let entries = entries(&PoolRules::read(&pool.spec), &world.tallies().of(pool));

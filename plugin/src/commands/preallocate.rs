@@ -11,6 +11,7 @@ use kube::ResourceExt;
 use serde_json::{Value, json};
 
 use super::delete_pool::chosen;
+use super::is_object_name;
 use crate::Globals;
 use crate::cluster::Cluster;
 use crate::error::{Error, Kind};
@@ -62,7 +63,7 @@ impl Preallocate {
         let pool = world.pool_named(&cluster.namespace, &name)?;
         let asked = self.reservations(ui, &world, pool)?;
         let wishes: Vec<Wish> = asked.iter().map(|text| self.wish(text)).collect::<Result<_, _>>()?;
-        let after = reservations(&world.tallies().of(pool), pool, &wishes)?;
+        let after = reservations(&world.tallies().of(pool), pool, &holders(&world, pool), &wishes)?;
         check(&world, pool, &after)?;
         self.write(ui, &cluster, pool, &wishes, &after).await
     }
@@ -75,7 +76,8 @@ impl Preallocate {
         let tally = world.tallies().of(pool);
         let try_it = |text: &str| -> Result<(), String> {
             let wish = self.wish(text).map_err(|error| error.line())?;
-            let after = reservations(&tally, pool, &[wish]).map_err(|error| error.line())?;
+            let after =
+                reservations(&tally, pool, &holders(world, pool), &[wish]).map_err(|error| error.line())?;
             check(world, pool, &after).map_err(|error| error.line())
         };
         let text = person.ask("Reservation: CLAIM=IP, or CLAIM- to remove one", None, try_it)?;
@@ -92,6 +94,9 @@ impl Preallocate {
         after: &BTreeMap<String, String>,
     ) -> Result<(), Error> {
         let (name, ops) = (pool.name_any(), ops(pool, after));
+        if ops.is_empty() && self.writing.shows_objects() {
+            return self.writing.print(&[json!(pool)]);
+        }
         if ops.is_empty() {
             line(format_args!("{} unchanged", named(ObjectKind::Pool, &name)));
             return Ok(());
@@ -116,28 +121,45 @@ impl Preallocate {
             Wish::Set(claim, _) | Wish::Any(claim) => Some(claim),
             Wish::Remove(_) => None,
         }) {
-            line(format_args!("{claim}={}", after.get(*claim).map(String::as_str).unwrap_or_default()));
+            if let Some(ip) = after.get(*claim) {
+                line(format_args!("{claim}={ip}"));
+            }
         }
         Ok(())
     }
 
     fn wish<'a>(&self, text: &'a str) -> Result<Wish<'a>, Error> {
         if let Some((claim, ip)) = text.split_once('=') {
-            return Ok(Wish::Set(claim, ip));
+            return claim_name(claim).map(|()| Wish::Set(claim, ip));
         }
         if let Some(claim) = text.strip_suffix('-') {
+            // Whatever is there can be taken away.
             return Ok(Wish::Remove(claim));
         }
         if self.free {
-            return Ok(Wish::Any(text));
+            return claim_name(text).map(|()| Wish::Any(text));
         }
         Err(Error::new(Kind::Usage, format!("`{text}` is neither CLAIM=IP nor CLAIM-"))
             .hint("--free picks a free address for a bare name"))
     }
 }
 
-/// The reservations as they are to be.
-fn reservations(tally: &Tally, pool: &IPPool, wishes: &[Wish]) -> Result<BTreeMap<String, String>, Error> {
+/// Refuses a name that no claim can have.
+fn claim_name(name: &str) -> Result<(), Error> {
+    if is_object_name(name) {
+        return Ok(());
+    }
+    Err(Error::new(Kind::Usage, format!("`{name}` is not a name that a claim can have"))
+        .hint("lowercase letters, digits, '-' and '.'; it begins and ends with a letter or a digit"))
+}
+
+/// The reservations as they are to be. Who has an address, reserved or held, keeps it where any will do.
+fn reservations(
+    tally: &Tally,
+    pool: &IPPool,
+    holders: &BTreeMap<IpAddr, String>,
+    wishes: &[Wish],
+) -> Result<BTreeMap<String, String>, Error> {
     let mut after = pool.spec.pre_allocations.clone();
     let mut space = tally.space(&PoolRules::read(&pool.spec));
     for wish in wishes {
@@ -151,17 +173,22 @@ fn reservations(tally: &Tally, pool: &IPPool, wishes: &[Wish]) -> Result<BTreeMa
             Wish::Remove(claim) => {
                 after.remove(claim);
             }
-            Wish::Any(claim) => {
-                let ip = space.pick_lowest().ok_or_else(|| {
-                    Error::new(
-                        Kind::Failed,
-                        format!("pool {} has no free address for {claim}", pool.name_any()),
-                    )
-                })?;
-                space.take(ip);
-                after.insert(claim.to_owned(), ip.to_string());
-            }
+            Wish::Any(_) => {}
         }
+    }
+    // After those that are certain, whatever the order in which they were written.
+    for wish in wishes {
+        let Wish::Any(claim) = *wish else { continue };
+        if after.contains_key(claim) {
+            continue;
+        }
+        let held = holders.iter().find(|(_, holder)| *holder == claim).map(|(ip, _)| *ip);
+        let ip = held.or_else(|| space.pick_lowest()).ok_or_else(|| {
+            let what = format!("pool {} has no free address for {claim}", pool.name_any());
+            Error::new(Kind::Failed, what)
+        })?;
+        space.take(ip);
+        after.insert(claim.to_owned(), ip.to_string());
     }
     Ok(after)
 }

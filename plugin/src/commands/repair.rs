@@ -70,7 +70,7 @@ pub async fn plan(cluster: &Cluster, mends: &[Mend]) -> Result<Plan, Error> {
         };
         plan.add(
             Step::new(sign, &object.shown(), mend.done, change)
-                .because(format!("{}: {}", mend.done, mend.why))
+                .because(format!("namespace {}, {}: {}", object.namespace, mend.done, mend.why))
                 .or_overtaken(),
         );
     }

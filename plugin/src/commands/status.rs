@@ -78,8 +78,9 @@ impl Status {
         let add_address = |address| tallies.borrow_mut().add_address(&address);
         let listed =
             cluster.holdings(&all, add_address, |claim| tallies.borrow_mut().add_claim(&claim)).await;
-        for error in listed.into_iter().filter_map(|(_, listed)| listed.err()) {
-            if self.watch && error.may_pass() {
+        for (kind, error) in listed.into_iter().filter_map(|(kind, listed)| Some((kind, listed.err()?))) {
+            // Without the addresses, what is used and what is free would be invented.
+            if matches!(kind, ObjectKind::Address(_)) || (self.watch && error.may_pass()) {
                 return Err(error);
             }
             ui.say(&format!("warning: {}; it is not counted", error.line()));

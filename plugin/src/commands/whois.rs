@@ -51,7 +51,7 @@ impl Whois {
         let cluster = globals.connection.open().await?;
         let namespace = (!self.all_namespaces).then(|| cluster.namespace.clone());
         let scope = Scope { namespace, selector: None };
-        let world = World::read(&cluster, &scope).await;
+        let mut world = World::read(&cluster, &scope).await;
         world.blind_spots().iter().for_each(|line| globals.ui.say(line));
         let machines = match Machines::read(&cluster, &scope).await {
             Ok(machines) => machines,
@@ -62,6 +62,9 @@ impl Whois {
         };
         let found = chains(&world, &machines, what);
         if found.is_empty() {
+            // Who has not seen all does not know that it is nobody's.
+            let unseen: Vec<_> = world.unseen.keys().copied().collect();
+            world.require(&unseen)?;
             return Err(nobody(&world, what, &cluster.namespace));
         }
         let picture: Vec<String> = found.iter().map(told).collect();
@@ -74,7 +77,7 @@ impl Whois {
 /// All chains that `what` is a part of.
 fn chains(world: &World, machines: &Machines, what: &str) -> Vec<Chain> {
     let joined = Joined::new(world);
-    let ip = parse_ip(what).ok();
+    let ip = address_in(what);
     let what = what.rsplit('/').next().unwrap_or(what);
     let mut found = Vec::new();
     for address in &world.addresses {
@@ -148,13 +151,26 @@ fn told(chain: &Chain) -> String {
     rows.into_iter().filter_map(|(name, value)| Some(format!("{name:<8} {}\n", value?))).collect()
 }
 
+/// The address that is meant; a prefix length, as other commands print it, says nothing more.
+fn address_in(what: &str) -> Option<std::net::IpAddr> {
+    parse_ip(what.split('/').next().unwrap_or(what)).ok()
+}
+
 fn nobody(world: &World, what: &str, namespace: &str) -> Error {
-    if let Ok(ip) = parse_ip(what) {
+    if let Some(ip) = address_in(what) {
         let holds =
             |pool: &&ipam::api::IPPool| ipam::api::PoolRules::read(&pool.spec).space().entry_of(ip).is_some();
         let error = Error::new(Kind::Failed, format!("nobody has {ip}"));
         return match world.pools.iter().find(holds) {
-            Some(pool) => error.hint(format!("it is in the pool {}", kube::ResourceExt::name_any(pool))),
+            Some(pool) => {
+                let name = kube::ResourceExt::name_any(pool);
+                let reserved = ipam::api::PoolRules::read(&pool.spec).pre_allocations;
+                let reserved = reserved.iter().find(|(_, reserved)| **reserved == ip).map(|(claim, _)| claim);
+                error.hint(match reserved {
+                    Some(claim) => format!("it is in the pool {name}, and reserved for a claim {claim}"),
+                    None => format!("it is in the pool {name}"),
+                })
+            }
             None => error.hint("it is in no pool that can be seen here; -A looks in all namespaces"),
         };
     }
@@ -192,7 +208,17 @@ mod tests {
             "status": {"renderedData": {"name": "data-0"}},
         })).unwrap());
         let by_ip = chains(&world, &machines, "2001:db8::5");
-        for what in ["2001:DB8:0::5", "c", "p-1", "ipclaim/c", "data-0", "m3m", "worker-1", "host-7"] {
+        for what in [
+            "2001:DB8:0::5",
+            "2001:db8::5/64",
+            "c",
+            "p-1",
+            "ipclaim/c",
+            "data-0",
+            "m3m",
+            "worker-1",
+            "host-7",
+        ] {
             assert_eq!(chains(&world, &machines, what), by_ip, "{what}");
         }
         assert_eq!(by_ip.len(), 1);

@@ -11,10 +11,12 @@ pub struct Table {
 }
 
 /// One cell, and how it is meant.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Cell {
     text: String,
     tone: Option<Tone>,
+    /// It changes with time alone, which is no news.
+    ages: bool,
 }
 
 /// How a cell is meant; shown as a colour where there are colours.
@@ -27,14 +29,24 @@ pub enum Tone {
 
 impl<T: Into<String>> From<T> for Cell {
     fn from(text: T) -> Self {
-        Self { text: text.into(), tone: None }
+        Self { text: text.into(), tone: None, ages: false }
     }
 }
 
 impl Cell {
     /// A cell that means something.
     pub fn toned(text: impl Into<String>, tone: Tone) -> Self {
-        Self { text: text.into(), tone: Some(tone) }
+        Self { text: text.into(), tone: Some(tone), ages: false }
+    }
+
+    /// An age.
+    pub fn age(text: impl Into<String>) -> Self {
+        Self { text: text.into(), tone: None, ages: true }
+    }
+
+    /// Whether it says the same as before, but for the time that has passed.
+    pub fn says_the_same(&self, before: &Self) -> bool {
+        (self.ages && before.ages) || (&self.text, self.tone) == (&before.text, before.tone)
     }
 
     /// The state of a pool or a claim.

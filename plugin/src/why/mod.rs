@@ -49,6 +49,10 @@ pub enum Why {
     ClusterPaused {
         cluster: String,
     },
+    PoolInvalid {
+        pool: String,
+        what: String,
+    },
     NotAnAddress {
         requested: String,
     },
@@ -124,6 +128,7 @@ impl Why {
             Self::ClaimPaused => "the claim itself is paused".into(),
             Self::PoolPaused { pool } => format!("the pool {pool} is paused by its annotation"),
             Self::ClusterPaused { cluster } => format!("the Cluster {cluster} of its pool is paused"),
+            Self::PoolInvalid { pool, what } => format!("the pool {pool} is not valid: {what}"),
             Self::NotAnAddress { requested } => format!("it asks for `{requested}`, which is no IP address"),
             Self::Conflicting { reserved, requested } => {
                 format!("it asks for {requested}, but the pool reserves {reserved} for its name")
@@ -187,7 +192,7 @@ impl Why {
             Self::NotAnAddress { .. } | Self::Conflicting { .. } => {
                 format!("kubectl annotate {object} -n {namespace} ipAddress-")
             }
-            Self::OutOfBounds { pool, .. } | Self::Excluded { pool, .. } => {
+            Self::OutOfBounds { pool, .. } | Self::Excluded { pool, .. } | Self::PoolInvalid { pool, .. } => {
                 format!("kubectl edit ippools {pool} -n {namespace}")
             }
             Self::Held { address, .. } => format!("kubectl ipam whois {address} -n {namespace}"),
@@ -211,7 +216,7 @@ impl Why {
             Self::WaitsForCluster { .. } => "shows whether it is there",
             Self::ClaimPaused | Self::PoolPaused { .. } | Self::ClusterPaused { .. } => "ends the pause",
             Self::NotAnAddress { .. } | Self::Conflicting { .. } => "takes the request back",
-            Self::OutOfBounds { .. } | Self::Excluded { .. } => "changes the pool",
+            Self::OutOfBounds { .. } | Self::Excluded { .. } | Self::PoolInvalid { .. } => "changes the pool",
             Self::NamesTaken { .. } => "names the two pools; one of them has to be made anew",
             Self::ReservedForOther { .. } => "removes the reservation",
             Self::Exhausted { .. } => {

@@ -53,7 +53,12 @@ impl<'a> Reasons<'a> {
     /// The reason for one claim.
     pub fn why(&self, claim: &Claim) -> Why {
         if let Some(reason) = own(claim) {
-            return reason;
+            // What is paused is not released either.
+            let pause = || self.paused(claim);
+            return if reason == Why::Releasing { pause().unwrap_or(reason) } else { reason };
+        }
+        if let Some(pause) = self.paused(claim) {
+            return pause;
         }
         let Some(book) = self.books.get(&at(claim)) else {
             let here = self.books.keys().filter(|(namespace, _)| *namespace == claim.meta.namespace);
@@ -61,6 +66,20 @@ impl<'a> Reasons<'a> {
             return Why::NoPool { pool: claim.pool.owned(), similar };
         };
         closed(self.world, claim, book.pool).unwrap_or_else(|| book.address(claim))
+    }
+
+    /// What keeps the controller's hands off a claim, in the order in which the controller tells it.
+    fn paused(&self, claim: &Claim) -> Option<Why> {
+        if claim.meta.paused() {
+            return Some(Why::ClaimPaused);
+        }
+        let pool = self.books.get(&at(claim))?.pool;
+        if pool.annotations().contains_key(ipam::api::PAUSED_ANNOTATION) {
+            return Some(Why::PoolPaused { pool: pool.name_any() });
+        }
+        let cluster = pool.spec.cluster_name.as_ref()?;
+        let seen = cluster_of(self.world, claim, cluster)??;
+        seen.paused.then(|| Why::ClusterPaused { cluster: cluster.clone() })
     }
 
     /// Whether the pool of a claim is there.
@@ -74,9 +93,9 @@ impl<'a> Reasons<'a> {
         let named = book.rules.pre_allocations.get(&*claim.meta.name).copied();
         let asked = claim.requested().and_then(|text| parse_ip(text).ok());
         if let Some(ip) = named.or(asked).or_else(|| book.space.pick_lowest()) {
-            let (claim, uid) = (claim.meta.name, Some(claim.meta.uid));
+            let (family, claim, uid) = (claim.family, claim.meta.name, Some(claim.meta.uid));
             book.space.take(ip);
-            book.holders.insert(ip, Holder { family: Family::Metal3, claim, uid });
+            book.holders.insert(ip, Holder { family, claim, uid });
         }
     }
 }
@@ -99,31 +118,24 @@ fn own(claim: &Claim) -> Option<Why> {
     Some(Why::PoolElsewhere { namespace: elsewhere.owned(), pool: claim.pool.owned() })
 }
 
-/// Why the pool gives nothing to anybody, or not to this claim.
+/// The Cluster of this name beside a claim, if it is there; none where Clusters cannot be seen.
+fn cluster_of<'a>(world: &'a World, claim: &Claim, name: &str) -> Option<Option<&'a ClusterSeen>> {
+    let is_it = |seen: &&ClusterSeen| seen.name == *name && seen.namespace == claim.meta.namespace;
+    Some(world.clusters.as_ref()?.iter().find(is_it))
+}
+
+/// Why the pool gives nothing to anybody.
 fn closed(world: &World, claim: &Claim, pool: &IPPool) -> Option<Why> {
     let name = pool.name_any();
     if pool.metadata.deletion_timestamp.is_some() {
         return Some(Why::PoolDeleting { pool: name });
     }
-    if let Some(cluster) = pool.spec.cluster_name.as_ref().filter(|cluster| !cluster.is_empty()) {
-        let of = |clusters: &Vec<ClusterSeen>| {
-            clusters
-                .iter()
-                .find(|seen| seen.name == *cluster && seen.namespace == claim.meta.namespace)
-                .cloned()
-        };
-        let waits = Why::WaitsForCluster { pool: name.clone(), cluster: cluster.clone() };
-        match world.clusters.as_ref().map(of) {
-            Some(None) => return Some(waits),
-            Some(Some(seen)) if seen.paused => return Some(Why::ClusterPaused { cluster: cluster.clone() }),
-            None if pool_state(pool).0 == "WaitingForCluster" => return Some(waits),
-            _ => {}
-        }
-    }
-    if pool.annotations().contains_key(ipam::api::PAUSED_ANNOTATION) {
-        return Some(Why::PoolPaused { pool: name });
-    }
-    claim.meta.paused().then_some(Why::ClaimPaused)
+    let cluster = pool.spec.cluster_name.as_ref().filter(|cluster| !cluster.is_empty())?;
+    let waits = match cluster_of(world, claim, cluster) {
+        Some(seen) => seen.is_none(),
+        None => pool_state(pool).0 == "WaitingForCluster",
+    };
+    waits.then(|| Why::WaitsForCluster { pool: name, cluster: cluster.clone() })
 }
 
 impl<'a> Book<'a> {
@@ -146,6 +158,9 @@ impl<'a> Book<'a> {
         let waiting = self.places.len();
         let place = self.places.get(&(claim.family, claim.meta.name)).copied().unwrap_or(waiting);
         let servable = Why::Servable { place, waiting };
+        if let Some(at) = self.rules.violations.iter().position(|wrong| wrong.field == "spec.namePrefix") {
+            return self.invalid(at);
+        }
         match (reserved, requested) {
             (Some(reserved), Some(requested)) if reserved != requested => {
                 Why::Conflicting { reserved, requested }
@@ -156,11 +171,18 @@ impl<'a> Book<'a> {
                 Why::NamesTaken { pool: self.pool.name_any() }
             }
             (None, None) if self.space.free() > 0 => servable,
+            (None, None) if !self.rules.violations.is_empty() => self.invalid(0),
             (None, None) => {
                 let kept = self.rules.pre_allocations.values().filter(|ip| !self.holders.contains_key(ip));
                 Why::Exhausted { pool: self.pool.name_any(), place, waiting, reserved: kept.count() }
             }
         }
+    }
+
+    /// The pool is not valid, for this among its reasons.
+    fn invalid(&self, at: usize) -> Why {
+        let what = self.rules.violations.get(at).map(ToString::to_string).unwrap_or_default();
+        Why::PoolInvalid { pool: self.pool.name_any(), what }
     }
 
     /// Whether the controller found the room that there is blocked by the names of another pool's objects.

@@ -89,6 +89,27 @@ fn every_reason_is_one_true_sentence_and_one_command() {
             "kubectl ipam version",
         ),
         (
+            &paused,
+            deleting(json!(["ipclaim.ipam.metal3.io"])),
+            vec![],
+            "the pool p is paused by its annotation",
+            "kubectl ipam resume p -n ns",
+        ),
+        (
+            &json!({"spec": {"pools": [{"start": "10.0.0.9", "end": "10.0.0.1"}]}}),
+            none.clone(),
+            vec![],
+            "the pool p is not valid: spec.pools[0]: Invalid value: {\"end\":\"10.0.0.1\",\"start\":\"10.0.0.9\"}: end IP 10.0.0.1 is before start IP 10.0.0.9",
+            "kubectl edit ippools p -n ns",
+        ),
+        (
+            &json!({"spec": {"namePrefix": "X_Y"}}),
+            none.clone(),
+            vec![],
+            "the pool p is not valid: spec.namePrefix: Invalid value: \"X_Y\": must be the beginning of an object's name: lowercase letters, digits, '-' and '.'",
+            "kubectl edit ippools p -n ns",
+        ),
+        (
             &none,
             json!({"spec": {"pool": {"namespace": "other"}}}),
             vec![],

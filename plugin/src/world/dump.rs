@@ -1,9 +1,11 @@
 //! The world out of files: what `kubectl get -o yaml`, a must-gather or a backup left behind.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use ipam::api::{CAPI_IPAM_GROUP, CLUSTER_GROUP, Family, GROUP, IPPool, Kind};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::ResourceExt;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -156,7 +158,39 @@ impl World {
         for thing in things {
             world.add(thing);
         }
+        world.each_once();
         world
+    }
+
+    /// A folder may hold one object several times: the latest of them counts.
+    fn each_once(&mut self) {
+        fn latest<T, K: Ord>(all: &mut Vec<T>, key: impl Fn(&T) -> K, version: impl Fn(&T) -> u64) {
+            let mut best: BTreeMap<K, (u64, usize)> = BTreeMap::new();
+            for (at, one) in all.iter().enumerate() {
+                let known = best.entry(key(one)).or_insert((version(one), at));
+                *known = (*known).max((version(one), at));
+            }
+            let kept: BTreeSet<usize> = best.into_values().map(|(_, at)| at).collect();
+            let mut at = 0..;
+            all.retain(|_| at.next().is_some_and(|at| kept.contains(&at)));
+        }
+        let number = |version: &str| version.parse().unwrap_or(0);
+        let id = |meta: &Meta| (meta.namespace.owned(), meta.name.owned(), meta.uid.owned());
+        latest(
+            &mut self.pools,
+            |pool| (pool.namespace(), pool.name_any(), pool.uid()),
+            |pool| number(&pool.resource_version().unwrap_or_default()),
+        );
+        latest(
+            &mut self.claims,
+            |claim| (claim.family, id(&claim.meta)),
+            |claim| number(&claim.meta.resource_version),
+        );
+        latest(
+            &mut self.addresses,
+            |address| (address.family, id(&address.meta)),
+            |address| number(&address.meta.resource_version),
+        );
     }
 
     /// The same, of objects.
@@ -210,6 +244,20 @@ items:
         let world = World::of(parse(DUMP).unwrap());
         assert_eq!((world.pools.len(), world.claims.len()), (1, 1));
         assert!(world.claims[0].meta.creation_timestamp.is_some());
+    }
+
+    #[test]
+    fn an_object_that_is_there_twice_is_one() {
+        let claim = |version: &str, uid: &str| {
+            json!({"apiVersion": "ipam.metal3.io/v1alpha1", "kind": "IPClaim",
+            "metadata": {"name": "c", "namespace": "ns", "uid": uid, "resourceVersion": version}, "spec": {"pool": {"name": "p"}}})
+        };
+        let world =
+            World::of_objects(vec![claim("9", "u"), claim("10", "u"), claim("10", "u"), claim("2", "v")]);
+        let versions: Vec<&str> = world.claims.iter().map(|claim| &*claim.meta.resource_version).collect();
+        assert_eq!(versions, ["10", "2"]);
+        let world = World::of([parse(DUMP).unwrap(), parse(DUMP).unwrap()].into_iter().flatten().collect());
+        assert_eq!((world.pools.len(), world.claims.len()), (1, 1));
     }
 
     #[test]

@@ -221,6 +221,7 @@ impl Address {
         let claim = Kind::Claim(self.family);
         let is_claim = |owner: &&Owner| {
             owner.kind == claim.name()
+                && owner.name == *self.claim
                 && owner.api_version.split_once('/').map(|(group, _)| group) == Some(claim.group())
         };
         let owner = self.meta.owner_references.iter().find(is_claim).map(|owner| &*owner.uid);
@@ -301,8 +302,14 @@ mod tests {
         let owner =
             json!({"apiVersion": "ipam.metal3.io/v1alpha1", "kind": "IPClaim", "name": "c", "uid": "u1"});
         let meta = json!({"annotations": {CLAIM_UID_ANNOTATION: "u2"}, "ownerReferences": [owner]});
-        let read = |meta: Value| Address::read(Family::Metal3, raw(json!({"metadata": meta}))).unwrap();
-        assert_eq!(read(meta).claim_uid(), Some("u1"));
+        let of = |claim: &str, meta: Value| {
+            let object = json!({"metadata": meta, "spec": {"claim": {"name": claim}}});
+            Address::read(Family::Metal3, raw(object)).unwrap()
+        };
+        let read = |meta: Value| of("c", meta);
+        assert_eq!(read(meta.clone()).claim_uid(), Some("u1"));
+        // One to any other claim is somebody else's.
+        assert_eq!(of("d", meta).claim_uid(), Some("u2"));
         assert_eq!(read(json!({"annotations": {CLAIM_UID_ANNOTATION: "u2"}})).claim_uid(), Some("u2"));
         assert!(!read(json!({})).made());
     }

@@ -284,7 +284,9 @@ impl Campaign {
 fn read(reply: Reply) -> Result<Record, String> {
     match reply {
         Reply::Object(object) => Record::of(*object).map_err(|error| format!("it cannot be read: {error}")),
-        Reply::Refused { message, .. } => Err(format!("{message}; hint: the Role of config/rbac grants it")),
+        Reply::Refused { message, .. } => {
+            Err(format!("{message}; hint: the Role for leases in the manifests grants it"))
+        }
         Reply::GuardFailed { message } | Reply::NotNow { message, .. } | Reply::Unknown { message } => {
             Err(message)
         }

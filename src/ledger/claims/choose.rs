@@ -17,9 +17,13 @@ impl Ledger {
         let book = self.books.get(&pool)?;
         // Nothing is handed out before the pool is held; that it is wakes the claims.
         book.pool.as_ref()?.meta.finalizers.ours?;
-        // An address that a person made by hand may have been published although the pool does not have it.
-        if let Some(ip) = entry.holds()[1].filter(|&ip| book.space.may_name(ip)) {
-            return Some(Choice::Take(ip));
+        // An address that a person made by hand may have been published although the pool does not have it. And as long as
+        // nothing is asked for, another one may be wished for, or this one be reserved.
+        if let Some(reserve) = &entry.reserve
+            && book.space.may_name(reserve.ip)
+            && (!reserve.asked.is_zero() || self.suits(entry, reserve.ip))
+        {
+            return Some(Choice::Take(reserve.ip));
         }
         self.drop_reserve(id);
         let entry = self.claims.get(id)?;

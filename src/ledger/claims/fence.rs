@@ -30,7 +30,7 @@ pub(super) enum Fence {
     Due,
     /// There may be one, and it has to be read.
     Doubtful,
-    /// There was none after the take, or the ledger knows it.
+    /// There was none after the take, or what there was has been taken in.
     Passed,
 }
 
@@ -135,7 +135,8 @@ impl Ledger {
     /// Whether the other family has an object of the name that a claim has taken, as far as these names say.
     fn compare(&mut self, claim: &Id, names: &BTreeSet<Text>, complete: bool) {
         let Some(twin) = self.twin(claim) else { return };
-        let is_clear = if names.contains(&twin.name) { self.address(&twin).is_some() } else { complete };
+        // A name says nothing of which object has it: that the ledger knows one of it may be the knowledge of an earlier one.
+        let is_clear = complete && !names.contains(&twin.name);
         self.set_fence(claim, if is_clear { Fence::Passed } else { Fence::Doubtful });
     }
 

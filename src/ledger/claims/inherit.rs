@@ -113,9 +113,12 @@ impl Ledger {
         let claim = &entry.claim;
         let is_left = address.claim_uid().is_some_and(|uid| *uid != claim.meta.uid);
         let suits = || address.ip.is_some_and(|ip| self.suits(entry, ip));
+        // One that is on its way out would be taken anew, which no pool that is not there does.
+        let has_pool = || self.books.get(&address.pool_id()).is_some_and(|book| book.pool.is_some());
         entry.wants_address()
             && is_left
             && !is_stuck(address)
+            && (!address.meta.deleting || has_pool())
             && address.pool == claim.pool
             && self.is_sole_holder(entry, address)
             && suits()
@@ -123,7 +126,7 @@ impl Ledger {
 
     /// Whether the claim's pool may hand out `ip` to it, and it asks for no other. Of a pool that does not exist (yet)
     /// it is not known.
-    fn suits(&self, entry: &Entry, ip: IpAddr) -> bool {
+    pub(super) fn suits(&self, entry: &Entry, ip: IpAddr) -> bool {
         let claim = &entry.claim;
         let Some(book) = self.books.get(&claim.pool_id()) else { return false };
         let requested = claim.requested.as_deref().map(parse_ip);

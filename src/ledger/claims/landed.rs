@@ -1,5 +1,7 @@
 //! What became of the writes of a claim.
 
+use std::time::Duration;
+
 use rand::Rng;
 
 use super::super::{Act, Ledger, Now, Outcome, Write};
@@ -19,6 +21,13 @@ impl Ledger {
         let Some(entry) = self.claims.get_mut(id) else { return };
         entry.in_flight = false;
         let (is_take, is_look) = (matches!(write.act, Act::Take(_)), matches!(write.act, Act::Look { .. }));
+        if is_take {
+            entry.refusal = match outcome {
+                // A creation has no guard: what that says is that the object is not valid.
+                Outcome::Refused(why) | Outcome::GuardFailed(why) => Some(why.as_str().into()),
+                _ => None,
+            };
+        }
         match outcome {
             Outcome::Seen(_) | Outcome::Gone if is_look => {
                 if !self.looked(write, outcome)
@@ -38,7 +47,13 @@ impl Ledger {
                 }
             }
             Outcome::Seen(_) | Outcome::Names { .. } => entry.retry.succeeded(),
-            Outcome::NotNow(wish) => entry.retry.failed(now.elapsed, *wish, rng),
+            Outcome::NotNow(wish) => {
+                entry.retry.failed(now.elapsed, *wish, rng);
+                if let Some(reserve) = entry.reserve.as_mut().filter(|_| is_take) {
+                    // Nothing was done.
+                    reserve.asked = Duration::ZERO;
+                }
+            }
             Outcome::Exists | Outcome::Unknown(_) if is_take => {
                 entry.retry.failed(now.elapsed, None, rng);
                 if let Some(reserve) = &mut entry.reserve {

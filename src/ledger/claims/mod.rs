@@ -45,6 +45,8 @@ pub(super) struct Entry {
     queued: Option<Queue>,
     in_flight: bool,
     pub retry: Retry,
+    /// Why the API server refused to make an address object for it, when that was last tried.
+    refusal: Option<Box<str>>,
 }
 
 /// An address that is being taken or published, from the moment that is due until it is known what became of it.
@@ -56,7 +58,7 @@ struct Reserve {
     unsure: bool,
     /// The object that was made here, while nobody has tried to publish it.
     made: Option<Uid>,
-    /// When the last creation or mark of an object was asked for.
+    /// When the last creation or mark of an object was asked for; zero where none was, or none was carried out.
     asked: Duration,
     /// The object that was made or marked here, and when that was asked for.
     touched: Option<(Uid, Duration)>,
@@ -98,9 +100,9 @@ impl Reserve {
     /// Whether an object was made or marked here so lately that it may be published: whoever means to sweep it up begins
     /// anew with each mark, and waits for a whole grace.
     fn is_fresh(&self, address: &Address, now: Duration, grace: Duration) -> bool {
-        self.touched
-            .as_ref()
-            .is_some_and(|(object, asked)| *object == address.meta.uid && now < *asked + grace / 2)
+        self.touched.as_ref().is_some_and(|(object, asked)| {
+            *object == address.meta.uid && now < asked.saturating_add(grace / 2)
+        })
     }
 
     /// Feeds what it means from `now` on into a hasher. When something was asked for counts while that is under way.
@@ -169,9 +171,10 @@ impl Entry {
             queued,
             in_flight,
             retry,
+            refusal,
         } = self;
         (claim, unsure, held, publishes, end, heirloom).hash(into);
-        (locks, queued, in_flight, retry.left(now), reserve.is_some()).hash(into);
+        (locks, queued, in_flight, retry.left(now), refusal, reserve.is_some()).hash(into);
         if let Some(reserve) = reserve {
             reserve.digest(now, *in_flight, into);
         }
@@ -257,6 +260,7 @@ impl Ledger {
             queued: None,
             in_flight,
             retry: Retry::default(),
+            refusal: None,
         };
         self.wake_held(&entry);
         self.claims.insert(id.clone(), Box::new(entry));

@@ -125,7 +125,10 @@ impl Ledger {
             return Some(act);
         }
         match self.choose(id, rng)? {
-            Choice::Take(ip) => self.take(id, ip),
+            Choice::Take(ip) => match self.show_refusal(id, now) {
+                Some(act) => Some(act),
+                None => self.take(id, ip),
+            },
             Choice::Not(verdict) => {
                 self.leave_queue(id);
                 self.show_for_want(id, verdict, now)
@@ -135,6 +138,17 @@ impl Ledger {
                 self.show_for_want(id, verdict, now)
             }
         }
+    }
+
+    /// Shows why the API server makes no address object for a claim, if it goes on to refuse, before that is tried again.
+    fn show_refusal(&mut self, id: &Id, now: Now) -> Option<Act> {
+        const REFUSAL: &str = "The API server refuses to create the IPAddress";
+        let entry = self.claims.get(id).filter(|entry| entry.retry.keeps_failing())?;
+        let why = format!("{REFUSAL}: {}", entry.refusal.as_ref()?);
+        // What is said of the next one may differ in its name alone.
+        let is_shown =
+            entry.claim.shown.ready.as_ref().is_some_and(|ready| ready.message.starts_with(REFUSAL));
+        if is_shown { None } else { self.show_for_want(id, Verdict::NotReady(why), now) }
     }
 
     /// Shows why a claim gets nothing. But one that publishes an address which was never seen may well have it.

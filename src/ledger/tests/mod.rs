@@ -11,6 +11,7 @@ mod figures;
 mod memory;
 mod names;
 mod orphans;
+mod overtaken;
 mod pools;
 mod protocol;
 mod release;

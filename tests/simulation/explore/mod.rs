@@ -8,6 +8,7 @@
 //! no claim depends on them. A controller decides as soon as it learns something, unless a world says otherwise. In most
 //! worlds each reply and each watch takes any time; in a swift one only those that are counted among the faults do.
 
+mod form;
 mod judge;
 mod node;
 mod search;

@@ -1,15 +1,17 @@
-//! A controller of a small world, and a number for what it knows.
+//! A controller of a small world, and what it knows.
 
 use std::collections::BTreeMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::Hash;
 
 use ipam::api::Kind;
 use ipam::ledger::{Id, Now, Seen, Write};
 
+use super::form::{Form, Former};
+
 use crate::controller::{Controller, Sent};
 use crate::server::{Event, Server};
 
-/// A controller, and a number for what it knows.
+/// A controller, and what it knows.
 #[derive(Clone)]
 pub struct Node {
     pub controller: Controller,
@@ -19,20 +21,16 @@ pub struct Node {
     pub silent: Option<Kind>,
     /// The write whose reply is late.
     pub held: Option<u64>,
-    /// None yet where it is 0.
-    pub print: u64,
+    /// None while it has to be worked out anew.
+    pub form: Option<Form>,
 }
 
-/// A number for anything.
-pub fn print(of: &impl Hash) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    of.hash(&mut hasher);
-    hasher.finish()
-}
-
-/// A number for a write, whichever its own is.
-pub fn print_write(write: &Write) -> u64 {
-    print(&(&write.subject, &write.uid, format!("{:?}", write.act)))
+/// A write, whichever its number is.
+pub fn form_of_write(write: &Write) -> Form {
+    let mut former = Former::default();
+    (&write.subject, &write.uid).hash(&mut former);
+    former.text(&format!("{:?}", write.act));
+    former.form()
 }
 
 impl Node {
@@ -43,13 +41,19 @@ impl Node {
             told: BTreeMap::new(),
             silent: None,
             held: None,
-            print: 0,
+            form: None,
         }
     }
 
     /// The next that the watch of a kind has to tell.
     pub fn next_event<'a>(&self, server: &'a Server, kind: Kind) -> Option<&'a Event> {
         server.log.get(&kind)?.get(self.controller.position(kind)?)
+    }
+
+    /// How much the watch of a kind has to tell.
+    pub fn unheard(&self, server: &Server, kind: Kind) -> usize {
+        let all = server.log.get(&kind).map_or(0, Vec::len);
+        self.controller.position(kind).map_or(0, |at| all - at)
     }
 
     /// Notes that it has seen this.
@@ -64,17 +68,24 @@ impl Node {
         self.told.get(seen.id()).is_some_and(|version| seen.meta().version <= *version)
     }
 
-    /// Works its number out again.
-    pub fn renew_print(&mut self, now: Now) {
-        let mut sent: Vec<(u64, u64)> = Vec::new();
-        for Sent { write, outcome } in &self.controller.sent {
-            let (outcome, is_held) =
-                (outcome.as_ref().map(|o| format!("{o:?}")), self.held == Some(write.number));
-            sent.push((print(&(print_write(write), outcome, is_held)), write.number));
-        }
+    /// What it knows, and what it has under way.
+    pub fn form(&mut self, now: Now) -> &Form {
+        let form = self.form.take().unwrap_or_else(|| self.work_out(now));
+        self.form.insert(form)
+    }
+
+    fn work_out(&self, now: Now) -> Form {
+        let form_of_sent = |Sent { write, outcome }: &Sent| {
+            let mut former = Former::default();
+            (outcome.is_some(), self.held == Some(write.number)).hash(&mut former);
+            former.text(&format!("{outcome:?}"));
+            (Form::all([&form_of_write(write), &former.form()]), write.number)
+        };
+        let mut sent: Vec<(Form, u64)> = self.controller.sent.iter().map(form_of_sent).collect();
         sent.sort_unstable();
-        let ledger = self.controller.ledger.digest(now, sent.iter().map(|(_, number)| *number));
-        let sent: Vec<u64> = sent.iter().map(|(print, _)| *print).collect();
-        self.print = print(&(ledger, sent, self.silent, self.controller.fences));
+        let mut former = Former::default();
+        (self.silent, self.controller.fences).hash(&mut former);
+        self.controller.ledger.digest(now, sent.iter().map(|(_, number)| *number), &mut former);
+        Form::all(std::iter::once(&former.form()).chain(sent.iter().map(|(form, _)| form)))
     }
 }

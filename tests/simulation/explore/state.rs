@@ -9,9 +9,12 @@ use ipam::ledger::{Now, Outcome, Write};
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 
+use super::form::Form;
 use super::judge::{Judge, at_rest};
-use super::node::{Node, print, print_write};
-use super::world::{Deed, Faults, Pace, World, change_pool, claim_id, create_claim, create_pool, tear_pool};
+use super::node::{Node, form_of_write};
+use super::world::{
+    Deed, Faults, LATE_BY, Pace, World, change_pool, claim_id, create_claim, create_pool, tear_pool,
+};
 use crate::controller::Sent;
 use crate::server::{Event, KINDS, Server};
 
@@ -31,15 +34,15 @@ pub struct State {
     turn: Option<(usize, u8)>,
 }
 
-/// The server, and numbers for what it holds.
+/// The server, and what it holds.
 #[derive(Clone)]
 struct Hub {
     server: Server,
     judge: Judge,
     /// One for each event of each log.
-    events: BTreeMap<Kind, Vec<u64>>,
-    /// None yet where it is 0.
-    print: u64,
+    events: BTreeMap<Kind, Vec<Form>>,
+    /// None while it has to be worked out anew.
+    form: Option<Form>,
 }
 
 /// What can happen. Numbers say which controller, and which of its writes.
@@ -104,7 +107,7 @@ impl State {
         create_pool(&mut server, world.addresses);
         world.bound.iter().for_each(|name| create_claim(&mut server, *name));
         let hub =
-            Hub { server, judge: Judge::of(world.controllers.len()), events: BTreeMap::new(), print: 0 };
+            Hub { server, judge: Judge::of(world.controllers.len()), events: BTreeMap::new(), form: None };
         let node = |fences: &bool| Rc::new(Node::new(*fences));
         let nodes = world.controllers.iter().map(node).collect();
         let (now, left) = (Duration::from_secs(1000), Faults::default());
@@ -132,28 +135,40 @@ impl State {
     /// A number for the state: two with the same one have the same future. Controllers have no names.
     pub fn print(&mut self) -> u64 {
         let now = self.time();
-        for node in self.nodes.iter_mut().filter(|node| node.print == 0) {
-            Rc::make_mut(node).renew_print(now);
+        for node in self.nodes.iter_mut().filter(|node| node.form.is_none()) {
+            Rc::make_mut(node).form(now);
         }
-        if self.hub.print == 0 {
-            Rc::make_mut(&mut self.hub).renew_print();
+        if self.hub.form.is_none() {
+            Rc::make_mut(&mut self.hub).work_out();
         }
         let is_turn = |which| self.turn.is_some_and(|(last, _)| which == last);
-        let number =
-            |(which, node): (usize, &Rc<Node>)| print(&(node.print, self.unheard(node), is_turn(which)));
-        let mut nodes: Vec<u64> = self.nodes.iter().enumerate().map(number).collect();
+        let form = |(which, node): (usize, &Rc<Node>)| {
+            let known = node.form.as_ref().into_iter().chain(self.unheard(node));
+            Form::all(known.chain([&self.left_of(node), &Form::of(&is_turn(which))]))
+        };
+        let mut nodes: Vec<Form> = self.nodes.iter().enumerate().map(form).collect();
         nodes.sort_unstable();
-        let mut late: Vec<u64> = self.late.iter().map(print_write).collect();
+        let mut late: Vec<Form> = self.late.iter().map(form_of_write).collect();
         late.sort_unstable();
-        print(&(self.hub.print, nodes, late, self.done, self.left, self.turn.map(|(_, switches)| switches)))
+        let counts = Form::of(&(self.done, self.left, self.turn.map(|(_, switches)| switches), late.len()));
+        Form::all(self.hub.form.iter().chain(&nodes).chain(&late).chain([&counts])).print()
     }
 
-    fn unheard(&self, node: &Node) -> Vec<(Kind, Option<&[u64]>)> {
-        let events = |kind| {
+    /// What a controller's watches have still to tell.
+    fn unheard<'a>(&'a self, node: &'a Node) -> impl Iterator<Item = &'a Form> {
+        KINDS.into_iter().flat_map(|kind| {
             let events = self.hub.events.get(&kind).map_or(&[][..], Vec::as_slice);
-            (kind, node.controller.position(kind).map(|at| &events[at..]))
+            node.controller.position(kind).map_or(&[][..], |at| &events[at..])
+        })
+    }
+
+    /// How much of it is of each kind.
+    fn left_of(&self, node: &Node) -> Form {
+        let left = |kind| {
+            let all = self.hub.events.get(&kind).map_or(0, Vec::len);
+            node.controller.position(kind).map(|at| all - at)
         };
-        KINDS.into_iter().map(events).collect()
+        Form::of(&KINDS.map(left))
     }
 
     fn time(&self) -> Now {
@@ -306,7 +321,7 @@ impl State {
     /// A controller that is about to change.
     fn node(&mut self, which: usize) -> &mut Node {
         let node = Rc::make_mut(&mut self.nodes[which]);
-        node.print = 0;
+        node.form = None;
         node
     }
 
@@ -362,7 +377,8 @@ impl State {
             return Some(kind);
         }
         let tells = |kind: &Kind| {
-            let is_prompt = self.is_swift() && node.silent != Some(*kind);
+            let may_wait = node.silent == Some(*kind) && node.unheard(&self.hub.server, *kind) <= LATE_BY;
+            let is_prompt = self.is_swift() && !may_wait;
             node.next_event(&self.hub.server, *kind).is_some_and(|event| is_prompt || node.knows(event))
         };
         KINDS.into_iter().find(tells)
@@ -447,24 +463,23 @@ impl State {
             self.left.lags -= 1;
             self.node(which).silent = Some(kind);
         }
-        (0..self.nodes.len()).for_each(|which| self.node(which).print = 0);
+        (0..self.nodes.len()).for_each(|which| self.node(which).form = None);
         self.now = self.now.max(self.next_wake().unwrap_or_default());
     }
 
     fn hub_changed(&mut self) -> Result<(), String> {
         let hub = Rc::make_mut(&mut self.hub);
-        hub.print = 0;
+        hub.form = None;
         hub.judge.look(&hub.server)
     }
 }
 
 impl Hub {
-    fn renew_print(&mut self) {
-        let Self { server, judge, events, print: number } = self;
-        for (kind, log) in &server.log {
-            let prints = events.entry(*kind).or_default();
-            prints.extend(log.iter().skip(prints.len()).map(print));
+    fn work_out(&mut self) {
+        for (kind, log) in &self.server.log {
+            let forms = self.events.entry(*kind).or_default();
+            forms.extend(log.iter().skip(forms.len()).map(Form::of));
         }
-        *number = print(&(&server.objects, &server.indexes, judge));
+        self.form = Some(Form::of(&(&self.server.objects, &self.server.indexes, &self.judge)));
     }
 }

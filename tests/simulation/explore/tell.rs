@@ -4,6 +4,7 @@ use ipam::ledger::Outcome;
 
 use super::state::{State, Step};
 use crate::controller::Sent;
+use crate::server::nth;
 
 impl State {
     /// What a step means, in words.
@@ -33,7 +34,7 @@ impl State {
 
 fn brief(outcome: &Outcome) -> String {
     match outcome {
-        Outcome::Seen(seen) => format!(": seen at {}", seen.meta().version),
+        Outcome::Seen(seen) => format!(": seen at {}", nth(seen.meta().version)),
         other => format!(": {other:?}"),
     }
 }

@@ -59,6 +59,10 @@ pub enum Deed {
     Renew,
 }
 
+/// By how many events a watch may be late in a [swift](Pace::Swift) world: without a bound there would be no end to such
+/// worlds, as controllers may withdraw from each other for as long as one of them hears nothing.
+pub const LATE_BY: usize = 2;
+
 /// How often each fault may still happen.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Faults {

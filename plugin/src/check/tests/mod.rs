@@ -243,7 +243,7 @@ fn s11_a_claim_is_stuck_in_its_deletion() {
     insta::assert_snapshot!(planted(|world| {
         world[0]["metadata"]["annotations"] = json!({"cluster.x-k8s.io/paused": ""});
         deleted(&mut world[1]);
-    }), @"stuck-deletion ipclaim.ipam.metal3.io/a: it is being deleted, and the controller has not released its address yet (for 30m)");
+    }), @"stuck-deletion ipclaim.ipam.metal3.io/a: the pool p is paused by its annotation (for 30m)");
 }
 
 #[test]
