@@ -1,9 +1,10 @@
 //! What an edit of a pool would do, by the rules that the controller and admission go by.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::net::IpAddr;
 
-use ipam::api::{Family, IPPool, IPPoolSpec, OUT_OF_BOUNDS, PoolRules, Violation};
+use ipam::admission::{Endpoint, Operation, Request, Scope, Task, Verdict, admit};
+use ipam::api::{Family, IPPool, IPPoolSpec, Kind, PoolRules};
 use kube::ResourceExt;
 use serde_json::{Value, json};
 
@@ -103,45 +104,22 @@ fn falls_out(world: &World, live: Option<&IPPool>, pool: &IPPool) -> Vec<(IpAddr
 
 /// What admission would say: of a new pool everything, of a change only what it brings.
 fn violations(live: Option<&IPPool>, pool: &IPPool, falls_out: &[(IpAddr, String)]) -> Vec<String> {
-    let Some(live) = live else {
-        return PoolRules::read(&pool.spec).violations.into_iter().map(on_creation).collect();
+    let endpoint = Endpoint { task: Task::Validate, kind: Kind::Pool };
+    let (operation, old) =
+        live.map_or((Operation::Create, Value::Null), |live| (Operation::Update, json!(live)));
+    let request = Request {
+        uid: String::new(),
+        operation,
+        name: pool.name_any(),
+        namespace: pool.namespace().unwrap_or_default(),
+        old,
+        new: json!(pool),
     };
-    let said = |spec: &IPPoolSpec| -> Vec<String> {
-        PoolRules::read(spec).violations.iter().map(ToString::to_string).collect()
-    };
-    let new = said(&pool.spec);
-    let old: BTreeSet<String> = said(&live.spec).into_iter().collect();
-    let mut found: Vec<String> = new.into_iter().filter(|violation| !old.contains(violation)).collect();
-    if live.spec.name_prefix != pool.spec.name_prefix {
-        found.push(format!(
-            "spec.namePrefix: Invalid value: {}: cannot be modified",
-            json!(pool.spec.name_prefix)
-        ));
+    let in_use: Vec<IpAddr> = falls_out.iter().map(|(ip, _)| *ip).collect();
+    match admit(endpoint, &request, &Scope::default(), &in_use) {
+        Verdict::Invalid(violations) => violations.iter().map(ToString::to_string).collect(),
+        Verdict::Allowed | Verdict::Patched(_) | Verdict::NotYet => Vec::new(),
     }
-    let strategy = |pool: &IPPool| pool.spec.allocation_strategy.unwrap_or_default();
-    if strategy(live) != strategy(pool) {
-        let value = json!(pool.spec.allocation_strategy);
-        found.push(format!(
-            "spec.allocationStrategy: Invalid value: {value}: cannot be modified after creation"
-        ));
-    }
-    for (ip, _) in falls_out {
-        let value = json!(ip.to_string());
-        found.push(format!(
-            "spec.pools: Invalid value: {value}: is in use but out of bounds of the pools given"
-        ));
-    }
-    found
-}
-
-/// A violation in a new pool. One has other words there, spelt so, which consumers know.
-fn on_creation(violation: Violation) -> String {
-    let detail = if violation.detail == OUT_OF_BOUNDS {
-        "is out of bonds of the pools given".to_owned()
-    } else {
-        violation.detail
-    };
-    Violation { detail, ..violation }.to_string()
 }
 
 /// The claims that wait now and would get an address after the edit, oldest first, as far as there is room.
@@ -254,7 +232,6 @@ mod tests {
         insta::assert_snapshot!(edit.violations.join("\n"), @r#"
         spec.preAllocations: Invalid value: "10.9.9.9": is out of bounds of the pools given
         spec.namePrefix: Invalid value: "q": cannot be modified
-        spec.allocationStrategy: Invalid value: "sequential": cannot be modified after creation
         spec.pools: Invalid value: "10.0.0.1": is in use but out of bounds of the pools given
         "#);
     }

@@ -111,7 +111,8 @@ impl Claim {
         Ok(plan)
     }
 
-    /// Refuses before anything is written where one of the claims is there: it may be somebody else's.
+    /// Refuses before anything is written where one of the claims is there: it may be somebody else's. Who may not look
+    /// hears of it from the write.
     async fn none_exists(&self, cluster: &Cluster, names: &[String]) -> Result<(), Error> {
         const FEW: usize = 5;
         let (family, mut there) = (self.kind.family(), Vec::new());
@@ -122,11 +123,11 @@ impl Claim {
                     there.push(raw.metadata.name.owned());
                 }
             };
-            cluster.each(ObjectKind::Claim(family), &Scope::of(&cluster.namespace), note).await?;
+            drop(cluster.each(ObjectKind::Claim(family), &Scope::of(&cluster.namespace), note).await);
         } else {
             for name in names {
-                let found: Option<Raw> = cluster.find(ObjectKind::Claim(family), name).await?;
-                there.extend(found.map(|_| name.clone()));
+                let found: Result<Option<Raw>, Error> = cluster.find(ObjectKind::Claim(family), name).await;
+                there.extend(found.ok().flatten().map(|_| name.clone()));
             }
         }
         if there.is_empty() {

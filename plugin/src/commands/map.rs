@@ -25,11 +25,7 @@ pub struct Map {
 impl Map {
     pub async fn run(&self, globals: &Globals) -> Result<(), Error> {
         let (cluster, mut world, name) = one_pool(globals, self.pool.as_deref()).await?;
-        world.require(&[
-            ObjectKind::Pool,
-            ObjectKind::Address(Family::Metal3),
-            ObjectKind::Address(Family::Capi),
-        ])?;
+        world.require(&[ObjectKind::Pool, ObjectKind::Address(Family::Metal3)])?;
         world.blind_spots().iter().for_each(|line| globals.ui.say(line));
         let pool = world.pool_named(&cluster.namespace, &name)?;
         let entries = entries(&PoolRules::read(&pool.spec), &world.tallies().of(pool));

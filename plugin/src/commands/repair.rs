@@ -39,7 +39,7 @@ impl Repair {
             eprint!("{}", text(&left, self.all_namespaces));
             ui.say(&format!("{} left to you", plural(left.len(), "finding")));
         }
-        let plan = plan(&cluster, &mends(&mendable)).await?;
+        let plan = plan(&cluster, &mends(&mendable), self.all_namespaces).await?;
         if plan.lines().is_empty() {
             ui.say("there is nothing to mend");
             return Ok(());
@@ -52,8 +52,8 @@ impl Repair {
     }
 }
 
-/// The mends as a plan.
-pub async fn plan(cluster: &Cluster, mends: &[Mend]) -> Result<Plan, Error> {
+/// The mends as a plan, which says of each its namespace where that is not the same for all.
+pub async fn plan(cluster: &Cluster, mends: &[Mend], tells_namespace: bool) -> Result<Plan, Error> {
     let mut plan = Plan::default();
     for mend in mends {
         let object = &mend.object;
@@ -68,9 +68,10 @@ pub async fn plan(cluster: &Cluster, mends: &[Mend]) -> Result<Plan, Error> {
                 ('~', Change::Patch { target, subresource: *subresource, ops: ops.clone() })
             }
         };
+        let place = if tells_namespace { format!("namespace {}, ", object.namespace) } else { String::new() };
         plan.add(
             Step::new(sign, &object.shown(), mend.done, change)
-                .because(format!("namespace {}, {}: {}", object.namespace, mend.done, mend.why))
+                .because(format!("{place}{}: {}", mend.done, mend.why))
                 .or_overtaken(),
         );
     }

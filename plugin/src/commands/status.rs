@@ -4,7 +4,7 @@ use std::cell::RefCell;
 
 use clap::Args;
 use ipam::addr::parse_ip;
-use ipam::api::{IPPool, Kind as ObjectKind, PoolRules};
+use ipam::api::{Family, IPPool, Kind as ObjectKind, PoolRules};
 use jiff::Timestamp;
 use kube::ResourceExt;
 use serde_json::Value;
@@ -79,8 +79,9 @@ impl Status {
         let listed =
             cluster.holdings(&all, add_address, |claim| tallies.borrow_mut().add_claim(&claim)).await;
         for (kind, error) in listed.into_iter().filter_map(|(kind, listed)| Some((kind, listed.err()?))) {
-            // Without the addresses, what is used and what is free would be invented.
-            if matches!(kind, ObjectKind::Address(_)) || (self.watch && error.may_pass()) {
+            // Without our own addresses, what is used and what is free would be invented. Cluster API's may be none of the
+            // account's business.
+            if kind == ObjectKind::Address(Family::Metal3) || (self.watch && error.may_pass()) {
                 return Err(error);
             }
             ui.say(&format!("warning: {}; it is not counted", error.line()));

@@ -49,7 +49,7 @@ impl Uninstall {
         }
         let installed = Installed::look(&cluster, namespace).await?;
         let remove = self.removal(ui, &cluster, namespace, &installed, &held).await?;
-        let stages = [installed.stop(), repair::plan(&cluster, &held.mends).await?, remove];
+        let stages = [installed.stop(), repair::plan(&cluster, &held.mends, false).await?, remove];
         let whole = Plan::of(&stages);
         if whole.is_empty() {
             let kinds =
@@ -70,7 +70,7 @@ impl Uninstall {
         if self.drain {
             // What the controller took hold of while it was asked to stop is here too.
             let held = Held::look(&cluster).await?;
-            let plan = repair::plan(&cluster, &held.mends).await?;
+            let plan = repair::plan(&cluster, &held.mends, false).await?;
             written.extend(plan.carry_out(ui, &cluster, &self.writing).await?.unwrap_or_default());
         }
         written.extend(remove.carry_out(ui, &cluster, &self.writing).await?.unwrap_or_default());

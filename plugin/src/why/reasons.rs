@@ -78,7 +78,7 @@ impl<'a> Reasons<'a> {
             return Some(Why::PoolPaused { pool: pool.name_any() });
         }
         let cluster = pool.spec.cluster_name.as_ref()?;
-        let seen = cluster_of(self.world, claim, cluster)??;
+        let seen = self.world.clusters.as_ref().and_then(|all| cluster_of(all, claim, cluster))?;
         seen.paused.then(|| Why::ClusterPaused { cluster: cluster.clone() })
     }
 
@@ -118,10 +118,9 @@ fn own(claim: &Claim) -> Option<Why> {
     Some(Why::PoolElsewhere { namespace: elsewhere.owned(), pool: claim.pool.owned() })
 }
 
-/// The Cluster of this name beside a claim, if it is there; none where Clusters cannot be seen.
-fn cluster_of<'a>(world: &'a World, claim: &Claim, name: &str) -> Option<Option<&'a ClusterSeen>> {
-    let is_it = |seen: &&ClusterSeen| seen.name == *name && seen.namespace == claim.meta.namespace;
-    Some(world.clusters.as_ref()?.iter().find(is_it))
+/// The Cluster of this name beside a claim.
+fn cluster_of<'a>(clusters: &'a [ClusterSeen], claim: &Claim, name: &str) -> Option<&'a ClusterSeen> {
+    clusters.iter().find(|seen| seen.name == *name && seen.namespace == claim.meta.namespace)
 }
 
 /// Why the pool gives nothing to anybody.
@@ -131,8 +130,8 @@ fn closed(world: &World, claim: &Claim, pool: &IPPool) -> Option<Why> {
         return Some(Why::PoolDeleting { pool: name });
     }
     let cluster = pool.spec.cluster_name.as_ref().filter(|cluster| !cluster.is_empty())?;
-    let waits = match cluster_of(world, claim, cluster) {
-        Some(seen) => seen.is_none(),
+    let waits = match &world.clusters {
+        Some(clusters) => cluster_of(clusters, claim, cluster).is_none(),
         None => pool_state(pool).0 == "WaitingForCluster",
     };
     waits.then(|| Why::WaitsForCluster { pool: name, cluster: cluster.clone() })

@@ -80,6 +80,7 @@ async fn the_verdict_is_that_of_the_api_server() {
     let scene = Scene::new("verdict").await;
     let mut pool = objects::pool("p", "10.0.0.1", "10.0.0.9");
     pool["metadata"] = json!({"name": "p"});
+    pool["spec"]["allocationStrategy"] = "random".into();
     scene.create(&[pool.clone()]);
     let mut differing = Vec::new();
     // What the schema and CEL hold; that an end is not before its start is known to admission alone.
