@@ -11,7 +11,7 @@ use kube::api::DynamicObject;
 use kube::runtime::watcher;
 
 use crate::cluster::Cluster;
-use crate::error::{Error, Kind as Failure};
+use crate::error::{Asked, Error, Kind as Failure};
 use crate::lasting::{self, Said};
 use crate::output::{Cell, Output, Table, out};
 use crate::ui::Ui;
@@ -21,7 +21,7 @@ use crate::world::Scope;
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// What wakes: a change, or trouble with a watch.
-type Wake = Result<Option<String>, watcher::Error>;
+type Wake = Result<Option<String>, Error>;
 
 /// Wakes whenever an object of these kinds changes. A watch wakes and does not inform: what is shown is read anew.
 struct Changes(SelectAll<BoxStream<'static, Wake>>);
@@ -37,13 +37,15 @@ impl Changes {
             .chain([Kind::Pool]);
         for kind in kinds {
             let Some(resource) = cluster.resource(kind).await? else { continue };
+            let full = format!("{}.{}", resource.plural, resource.group);
+            let asked = Asked { verb: "watch", resource: full, namespace: scope.namespace.clone() };
             let resource = resource.described();
             let client = cluster.client.clone();
             let api: Api<DynamicObject> = match &scope.namespace {
                 Some(namespace) => Api::namespaced_with(client, namespace, &resource),
                 None => Api::all_with(client, &resource),
             };
-            let events = lasting::events(api, watcher::Config::default());
+            let events = lasting::events(api, watcher::Config::default(), asked);
             streams.push(events.filter_map(async |said| wake(said)).boxed());
         }
         Ok(Self(streams))
@@ -51,11 +53,8 @@ impl Changes {
 
     /// Waits for a change, and a little for those that come with it.
     async fn next(&mut self, troubles: &mut Troubles<'_>) -> Result<(), Error> {
-        let lost = |error: watcher::Error| {
-            Error::new(Failure::Failed, "cannot watch for changes").caused_by(error.to_string())
-        };
         while let Some(wake) = self.0.next().await {
-            match wake.map_err(lost)? {
+            match wake? {
                 None => break,
                 Some(why) => troubles.say(&why),
             }
@@ -66,7 +65,7 @@ impl Changes {
     }
 }
 
-fn wake(said: Result<Said, watcher::Error>) -> Option<Wake> {
+fn wake(said: Result<Said, Error>) -> Option<Wake> {
     match said {
         // The end of a list wakes too: what changed between a look and the beginning of a watch is in neither.
         Ok(Said::Event(event)) => {

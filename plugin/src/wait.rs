@@ -12,8 +12,9 @@ use kube::runtime::watcher;
 use kube::{Api, ResourceExt};
 
 use crate::cluster::{Cluster, not_installed};
-use crate::error::{Error, Kind};
+use crate::error::{Asked, Error, Kind};
 use crate::lasting::{self, Said};
+use crate::output::some_of;
 use crate::ui::{Progress, Ui};
 use crate::world::Raw;
 
@@ -61,6 +62,8 @@ pub enum Look<T> {
     Done(T),
     /// Not yet, and why.
     NotYet(Option<String>),
+    /// It will never be, and why.
+    Never(String),
 }
 
 /// The objects that are waited for, what becomes of each, and how that is told.
@@ -93,7 +96,7 @@ impl Waiting {
             return Ok(());
         }
         let progress = ui.progress(pending.len());
-        let trouble = RefCell::new(None);
+        let (trouble, mut gone) = (RefCell::new(None), Vec::new());
         let troubled = |why: Option<String>| {
             let mut last: RefMut<'_, Option<Trouble>> = trouble.borrow_mut();
             if let Some(why) = why.as_ref().filter(|why| last.as_ref().is_none_or(|last| last.why != **why)) {
@@ -113,15 +116,20 @@ impl Waiting {
                     progress.waits_for(&next.unwrap_or_default());
                 }
                 Look::NotYet(why) => tell(ui, &progress, said, &(awaited.what)(name), why),
+                Look::Never(why) => {
+                    pending.remove(name);
+                    progress.step(|| gone.push(why));
+                }
             }
         });
         if self.timeout.is_zero() {
-            return waiting.await;
+            waiting.await?;
+        } else if let Ok(result) = tokio::time::timeout(self.timeout, waiting).await {
+            result?;
+        } else {
+            return Err(self.timed_out(awaited, &pending, trouble.into_inner()));
         }
-        match tokio::time::timeout(self.timeout, waiting).await {
-            Ok(result) => result,
-            Err(_) => Err(self.timed_out(awaited, &pending, trouble.into_inner())),
-        }
+        if gone.is_empty() { Ok(()) } else { Err(Error::new(Kind::Failed, some_of(&gone))) }
     }
 
     /// The same for one object.
@@ -223,20 +231,18 @@ async fn watched(
     mut see: impl FnMut(&mut BTreeMap<String, Option<String>>, &str, Option<&Raw>),
 ) -> Result<(), Error> {
     let resource = cluster.resource(awaited.kind).await?.ok_or_else(|| not_installed(awaited.kind))?;
+    let full = format!("{}.{}", resource.plural, resource.group);
+    let asked = Asked { verb: "watch", resource: full, namespace: Some(cluster.namespace.clone()) };
     let resource = resource.described();
     let api: Api<DynamicObject> = Api::namespaced_with(cluster.client.clone(), &cluster.namespace, &resource);
     let config = match awaited.names {
         [name] => watcher::Config::default().fields(&format!("metadata.name={name}")),
         _ => watcher::Config::default(),
     };
-    let mut views = std::pin::pin!(lasting::events(api, config));
+    let mut views = std::pin::pin!(lasting::events(api, config, asked));
     let mut present = std::collections::BTreeSet::new();
     while !pending.is_empty() {
-        let failed = |error: watcher::Error| {
-            let name = awaited.names.first().map(|name| (awaited.what)(name)).unwrap_or_default();
-            Error::new(Kind::Failed, format!("cannot see whether {name}")).caused_by(error.to_string())
-        };
-        let Some(said) = views.try_next().await.map_err(failed)? else { continue };
+        let Some(said) = views.try_next().await? else { continue };
         let event = match said {
             Said::Event(event) => *event,
             Said::Trouble(why) => {

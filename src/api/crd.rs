@@ -15,6 +15,8 @@ struct Rule {
     says: Says,
     /// The field that is to blame, where that is not the one that the rule stands at.
     field: Option<&'static str>,
+    /// It may look at what was there before, if anything was, and holds for new objects too.
+    looks_back: bool,
 }
 
 enum Says {
@@ -23,11 +25,15 @@ enum Says {
 }
 
 const fn rule(at: &'static str, holds: &'static str, text: &'static str) -> Rule {
-    Rule { at, holds, says: Says::Text(text), field: None }
+    Rule { at, holds, says: Says::Text(text), field: None, looks_back: false }
 }
 
 const fn blame(field: &'static str, rule: Rule) -> Rule {
     Rule { field: Some(field), ..rule }
+}
+
+const fn looking_back(rule: Rule) -> Rule {
+    Rule { looks_back: true, ..rule }
 }
 
 const SPEC: &str = "/properties/spec";
@@ -39,6 +45,13 @@ const NOT_AN_IP: &str = super::NOT_AN_IP;
 const EMPTY: &str = "cannot be empty";
 const UNCHANGED: &str = "self == oldSelf";
 const IMMUTABLE: &str = "cannot be modified";
+
+/// Of all kinds: a new object has a spec.
+const HAS_SPEC: Rule = looking_back(rule(
+    "",
+    "has(self.spec) || (oldSelf.hasValue() && !has(oldSelf.value().spec))",
+    "spec: Required value",
+));
 
 const POOL_RULES: &[Rule] = &[
     rule("/properties/spec/properties/namePrefix", UNCHANGED, IMMUTABLE),
@@ -57,16 +70,19 @@ const POOL_RULES: &[Rule] = &[
             "cannot be modified after creation",
         ),
     ),
-    blame(
+    // A prefix that was there before stands in nobody's way: a rule of the spec is asked whenever anything in it changes.
+    looking_back(blame(
         ".prefix",
         rule(
             SPEC,
-            "!has(self.prefix) || self.prefix <= 32 || !has(self.pools) || self.pools.all(entry, has(entry.prefix) || \
+            "!has(self.prefix) || self.prefix <= 32 || !has(self.pools) || \
+             (oldSelf.hasValue() && has(oldSelf.value().prefix) && oldSelf.value().prefix == self.prefix) || \
+             self.pools.all(entry, has(entry.prefix) || \
              (has(entry.start) ? entry.start : has(entry.end) ? entry.end : has(entry.subnet) ? entry.subnet : ':')\
              .contains(':'))",
             "must be between 0 and 32",
         ),
-    ),
+    )),
     rule("/properties/spec/properties/gateway", IS_IP, NOT_AN_IP),
     rule("/properties/spec/properties/dnsServers/items", IS_IP, NOT_AN_IP),
     rule("/properties/spec/properties/preAllocations/additionalProperties", IS_IP, NOT_AN_IP),
@@ -86,18 +102,21 @@ const POOL_RULES: &[Rule] = &[
         holds: "!has(self.start) || isIP(self.start)",
         says: Says::Made("'invalid Start IP \"' + self.start + '\"'"),
         field: None,
+        looks_back: false,
     },
     Rule {
         at: ENTRY,
         holds: "!has(self.end) || isIP(self.end)",
         says: Says::Made("'invalid End IP \"' + self.end + '\"'"),
         field: None,
+        looks_back: false,
     },
     Rule {
         at: ENTRY,
         holds: "!has(self.subnet) || isCIDR(self.subnet)",
         says: Says::Made("'invalid Subnet \"' + self.subnet + '\": not a valid CIDR address'"),
         field: None,
+        looks_back: false,
     },
     rule("/properties/spec/properties/pools/items/properties/gateway", IS_IP, NOT_AN_IP),
     rule("/properties/spec/properties/pools/items/properties/dnsServers/items", IS_IP, NOT_AN_IP),
@@ -234,12 +253,7 @@ fn finish(mut crd: Value, rules: &[Rule], bounds: &[Bound]) -> Value {
         conditions["x-kubernetes-list-type"] = json!("map");
         conditions["x-kubernetes-list-map-keys"] = json!(["type"]);
     }
-    schema["x-kubernetes-validations"] = json!([{
-        "rule": "has(self.spec) || (oldSelf.hasValue() && !has(oldSelf.value().spec))",
-        "optionalOldSelf": true,
-        "message": "spec: Required value",
-    }]);
-    for rule in rules {
+    for rule in std::iter::once(&HAS_SPEC).chain(rules) {
         let mut entry = json!({"rule": rule.holds});
         match rule.says {
             Says::Text(text) => entry["message"] = json!(text),
@@ -247,6 +261,9 @@ fn finish(mut crd: Value, rules: &[Rule], bounds: &[Bound]) -> Value {
         }
         if let Some(field) = rule.field {
             entry["fieldPath"] = json!(field);
+        }
+        if rule.looks_back {
+            entry["optionalOldSelf"] = json!(true);
         }
         let at = &mut part(schema, rule.at)["x-kubernetes-validations"];
         match at.as_array_mut() {

@@ -519,7 +519,7 @@ async fn s10_a_spec_stored_before_a_rule_existed_can_still_be_labelled_and_delet
         plural: "ippools".into(),
     };
     let api: Api<DynamicObject> = Api::namespaced_with(plane.client(), &corpus.namespace, &resource);
-    let spec = json!({"namePrefix": "p", "pools": [{"subnet": "nonsense"}], "gateway": "gw"});
+    let spec = json!({"namePrefix": "p", "pools": [{"subnet": "nonsense"}], "gateway": "gw", "prefix": 64});
     let object = DynamicObject::new("old", &resource).data(json!({ "spec": spec }));
     api.create(&PostParams::default(), &object).await.unwrap();
     let bare = |name: &str| DynamicObject::new(name, &resource);

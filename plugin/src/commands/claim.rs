@@ -179,9 +179,9 @@ impl Claim {
         let (family, pool) = (self.kind.family(), self.pool.as_deref().unwrap_or_default());
         let what = |name: &str| format!("claim {name} of pool {pool} has its address");
         let awaited = Awaited { kind: ObjectKind::Claim(family), names, what: &what };
-        let look = |_: &str, claim: Option<&Raw>| {
+        let look = |name: &str, claim: Option<&Raw>| {
             let Some(claim) = claim.and_then(|raw| Seen::read(family, raw.clone())) else {
-                return Look::NotYet(Some("the claim is gone".into()));
+                return Look::Never(format!("claim {name} was deleted meanwhile"));
             };
             match claim.bound() {
                 Some(address) => Look::Done(address.to_owned()),

@@ -96,3 +96,14 @@ fn s4_a_claim_gets_the_address_that_it_lost_again_when_the_name_is_free_whatever
     assert_eq!(scene.run()[..1], ["take 10.0.0.1 for claim a"]);
     assert_eq!(scene.bound(), [("a", "p-10-0-0-1")]);
 }
+
+#[test]
+fn d6_a_published_name_tells_its_address_also_where_there_is_a_dot_in_the_prefix() {
+    let mut scene = Scene::with(Pool { name_prefix: "site.9".into(), ..pool("10.0.0.1-10.0.0.2") });
+    // Its object is gone, and nobody else gets the address meanwhile.
+    let shown = Shown { address: Some("site.9-10-0-0-1".into()), ..Shown::default() };
+    scene.add(Claim { shown, ..claim("a") });
+    scene.add(claim("b"));
+    scene.run();
+    assert_eq!(scene.bound(), [("a", "site.9-10-0-0-1"), ("b", "site.9-10-0-0-2")]);
+}
