@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::addr::parse_ip;
-use crate::api::{Family, Kind, NOT_AN_IP, Violation};
+use crate::api::{Family, Kind, NOT_AN_IP, Violation, too_long};
 
 /// The rules of a kind, as paths of fields.
 struct Rules {
@@ -44,7 +44,7 @@ pub(super) fn created(kind: Kind, new: &Value) -> Vec<Violation> {
     let empty = rules.required.iter().filter(|field| text(new, field).is_empty());
     let empty = empty.map(|field| Violation::new(*field, "", "cannot be empty"));
     let garbled = rules.addresses.iter().filter_map(|field| not_an_ip(new, field));
-    empty.chain(garbled).chain(too_long(kind, new)).collect()
+    empty.chain(garbled).chain(prefix_too_long(kind, new)).collect()
 }
 
 /// What is wrong with a change of an object.
@@ -55,17 +55,15 @@ pub(super) fn updated(kind: Kind, old: &Value, new: &Value) -> Vec<Violation> {
     let fixed = fixed.map(|field| Violation::new(*field, part(new, field).clone(), "cannot be modified"));
     let garbled = rules.addresses.iter().filter(|field| changed(field));
     let garbled = garbled.filter_map(|field| not_an_ip(new, field));
-    let too_long = too_long(kind, new).filter(|_| changed("spec.prefix") || changed("spec.address"));
-    fixed.chain(garbled).chain(too_long).collect()
+    let beyond = prefix_too_long(kind, new).filter(|_| changed("spec.prefix") || changed("spec.address"));
+    fixed.chain(garbled).chain(beyond).collect()
 }
 
 /// A prefix length that addresses of that family do not have. One that no family has, the schema refuses.
-fn too_long(kind: Kind, address: &Value) -> Option<Violation> {
-    let prefix = part(address, "spec.prefix").as_i64().filter(|_| kind == Kind::Address(Family::Metal3))?;
-    let ip = parse_ip(text(address, "spec.address")).ok()?;
-    let longest = if ip.is_ipv4() { 32 } else { 128 };
-    let is_one = (0..=longest).contains(&prefix);
-    (!is_one).then(|| Violation::new("spec.prefix", prefix, format!("must be between 0 and {longest}")))
+fn prefix_too_long(kind: Kind, address: &Value) -> Option<Violation> {
+    const FIELD: &str = "spec.prefix";
+    let prefix = part(address, FIELD).as_i64().filter(|_| kind == Kind::Address(Family::Metal3))?;
+    too_long(FIELD, prefix, parse_ip(text(address, "spec.address")).ok()?)
 }
 
 fn not_an_ip(object: &Value, field: &str) -> Option<Violation> {

@@ -130,13 +130,12 @@ fn router(scope: Scope, observer: Arc<dyn Observer>, live: Live) -> Router {
 async fn observed(
     State(admission): State<Admission>,
     Path(path): Path<String>,
-    request: axum::extract::Request,
+    mut request: axum::extract::Request,
     next: Next,
 ) -> Response {
     let path = format!("/{path}");
-    if Endpoint::at(&path).is_none() {
-        return StatusCode::NOT_FOUND.into_response();
-    }
+    let Some(endpoint) = Endpoint::at(&path) else { return StatusCode::NOT_FOUND.into_response() };
+    request.extensions_mut().insert(endpoint);
     let review = Review::begin(admission.observer, path);
     let response = next.run(request).await;
     let verdict = response.extensions().get::<Said>().map(|said| said.0);
@@ -148,10 +147,11 @@ async fn observed(
 #[derive(Clone, Copy)]
 struct Said(&'static str);
 
-async fn review(State(admission): State<Admission>, Path(path): Path<String>, body: Bytes) -> Response {
-    let Some(endpoint) = Endpoint::at(&format!("/{path}")) else {
-        return StatusCode::NOT_FOUND.into_response();
-    };
+async fn review(
+    State(admission): State<Admission>,
+    Extension(endpoint): Extension<Endpoint>,
+    body: Bytes,
+) -> Response {
     let (said, answer) = admission.judge(endpoint, &body).await;
     (Extension(said), Json(answer)).into_response()
 }

@@ -28,6 +28,10 @@ const fn rule(at: &'static str, holds: &'static str, text: &'static str) -> Rule
     Rule { at, holds, says: Says::Text(text), field: None, looks_back: false }
 }
 
+const fn made(at: &'static str, holds: &'static str, expression: &'static str) -> Rule {
+    Rule { says: Says::Made(expression), ..rule(at, holds, "") }
+}
+
 const fn blame(field: &'static str, rule: Rule) -> Rule {
     Rule { field: Some(field), ..rule }
 }
@@ -97,27 +101,13 @@ const POOL_RULES: &[Rule] = &[
         "has(self.start) || has(self.end) || has(self.subnet)",
         "pool entry must specify at least one of start, end, or subnet",
     ),
-    Rule {
-        at: ENTRY,
-        holds: "!has(self.start) || isIP(self.start)",
-        says: Says::Made("'invalid Start IP \"' + self.start + '\"'"),
-        field: None,
-        looks_back: false,
-    },
-    Rule {
-        at: ENTRY,
-        holds: "!has(self.end) || isIP(self.end)",
-        says: Says::Made("'invalid End IP \"' + self.end + '\"'"),
-        field: None,
-        looks_back: false,
-    },
-    Rule {
-        at: ENTRY,
-        holds: "!has(self.subnet) || isCIDR(self.subnet)",
-        says: Says::Made("'invalid Subnet \"' + self.subnet + '\": not a valid CIDR address'"),
-        field: None,
-        looks_back: false,
-    },
+    made(ENTRY, "!has(self.start) || isIP(self.start)", "'invalid Start IP \"' + self.start + '\"'"),
+    made(ENTRY, "!has(self.end) || isIP(self.end)", "'invalid End IP \"' + self.end + '\"'"),
+    made(
+        ENTRY,
+        "!has(self.subnet) || isCIDR(self.subnet)",
+        "'invalid Subnet \"' + self.subnet + '\": not a valid CIDR address'",
+    ),
     rule("/properties/spec/properties/pools/items/properties/gateway", IS_IP, NOT_AN_IP),
     rule("/properties/spec/properties/pools/items/properties/dnsServers/items", IS_IP, NOT_AN_IP),
     // Families are told by the colon, which every IPv6 text has and no IPv4 text: forms are checked above.

@@ -18,4 +18,4 @@ pub use crd::crd_files;
 pub use kind::{CapiVersion, Family, Kind, Resource};
 pub use names::*;
 pub use pool::{AllocationStrategy, IPPool, IPPoolSpec, IPPoolStatus, PoolEntry};
-pub use rules::{NOT_AN_IP, OUT_OF_BOUNDS, PoolRules, Violation};
+pub use rules::{NOT_AN_IP, OUT_OF_BOUNDS, PoolRules, Violation, too_long};

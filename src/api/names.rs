@@ -52,6 +52,22 @@ pub const VALIDATING_WEBHOOKS: &str = "ipam-validating-webhook-configuration";
 /// The namespace of the shipped manifests.
 pub const SYSTEM_NAMESPACE: &str = "metal3-ipam-system";
 
+/// Whether a text has the form of a name of most kinds of objects (a subdomain of RFC 1123), whatever its length.
+///
+/// ```
+/// # use ipam::api::is_subdomain;
+/// assert!(is_subdomain("rack.1-10-0-0-1") && !is_subdomain("Rack") && !is_subdomain("a-.b") && !is_subdomain(""));
+/// ```
+pub fn is_subdomain(text: &str) -> bool {
+    let is_small = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    let is_label = |label: &str| {
+        label.starts_with(is_small)
+            && label.ends_with(is_small)
+            && label.chars().all(|c| is_small(c) || c == '-')
+    };
+    text.split('.').all(is_label)
+}
+
 /// The name of the address object for `ip` in a pool with this `spec.namePrefix`.
 ///
 /// `.` and `:` of the address's canonical text become `-`, the prefix stands as it is, and a trailing `-` is trimmed, as

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use arcstr::ArcStr;
 use serde_json::{Value, json};
 
-use super::{AllocationStrategy, IPPoolSpec, PoolEntry};
+use super::{AllocationStrategy, IPPoolSpec, PoolEntry, is_subdomain};
 use crate::addr::{AddressSet, Cidr, Entry, Range, Space, parse_cidr, parse_exclusion, parse_ip, successor};
 
 /// What a pool's spec says, as far as it can be understood.
@@ -94,16 +94,7 @@ pub(super) const NO_PREFIX: &str =
 
 /// Whether a name that goes on with `-` and an address is one that the API server takes (RFC 1123).
 fn begins_names(prefix: &str) -> bool {
-    let is_small = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-    let mut parts = prefix.split('.').peekable();
-    let mut all = true;
-    while let Some(part) = parts.next() {
-        let is_last = parts.peek().is_none();
-        all &= part.starts_with(is_small)
-            && (is_last || part.ends_with(is_small))
-            && part.chars().all(|c| is_small(c) || c == '-');
-    }
-    all
+    is_subdomain(&format!("{prefix}-0"))
 }
 
 /// The longest prefix in the family of an address; of any, where it is not known.
@@ -111,8 +102,18 @@ fn longest(of: Option<IpAddr>) -> u8 {
     if of.is_some_and(|ip| ip.is_ipv4()) { 32 } else { 128 }
 }
 
-fn fitting(prefix: i32, longest: u8) -> Option<u8> {
+fn fitting(prefix: i64, longest: u8) -> Option<u8> {
     u8::try_from(prefix).ok().filter(|prefix| *prefix <= longest)
+}
+
+/// What is wrong with a prefix length of an address, if anything.
+pub fn too_long(field: &str, prefix: i64, of: IpAddr) -> Option<Violation> {
+    beyond(field, prefix, longest(Some(of)))
+}
+
+fn beyond(field: &str, prefix: i64, longest: u8) -> Option<Violation> {
+    let wrong = || Violation::new(field, prefix, format!("must be between 0 and {longest}"));
+    fitting(prefix, longest).is_none().then(wrong)
 }
 
 /// Reads, and notes what is not valid.
@@ -149,7 +150,7 @@ impl Reader {
         // To the replaced system 0 is no prefix, and it is no network that anybody has.
         let prefix = match entry.prefix.filter(|prefix| *prefix != 0) {
             Some(prefix) => self.prefix(&format!("{field}.prefix"), prefix, longest),
-            None => pool.prefix.and_then(|prefix| fitting(prefix, longest)),
+            None => pool.prefix.and_then(|prefix| fitting(prefix.into(), longest)),
         };
         Entry {
             range,
@@ -161,11 +162,8 @@ impl Reader {
     }
 
     fn prefix(&mut self, field: &str, prefix: i32, longest: u8) -> Option<u8> {
-        let fitting = fitting(prefix, longest);
-        if fitting.is_none() {
-            self.refuse(field, prefix, format!("must be between 0 and {longest}"));
-        }
-        fitting
+        self.violations.extend(beyond(field, prefix.into(), longest));
+        fitting(prefix.into(), longest)
     }
 
     /// Judges the pool's own prefix, once for all entries that have none.

@@ -276,18 +276,15 @@ impl Ledger {
             return None;
         }
         let since = match entry.orphan {
-            Orphan::No => now.elapsed,
-            Orphan::Since(since) => since,
+            Orphan::No => Some(now.elapsed),
+            Orphan::Since(since) => Some(since),
             Orphan::Confirmed(read) if now.elapsed <= read.saturating_add(FRESH) => {
                 return release(&entry.address);
             }
-            Orphan::Due | Orphan::Confirmed(_) => {
-                entry.orphan = Orphan::Due;
-                return Some(self.look(&claim));
-            }
+            Orphan::Due | Orphan::Confirmed(_) => None,
         };
-        let over = since.saturating_add(self.config.grace);
-        if now.elapsed < over {
+        let grace = since.map(|since| (since, since.saturating_add(self.config.grace)));
+        if let Some((since, over)) = grace.filter(|(_, over)| now.elapsed < *over) {
             entry.orphan = Orphan::Since(since);
             self.timers.insert((over, Task::Address(id.clone())));
             return None;
@@ -338,8 +335,7 @@ impl Ledger {
 
     /// Whose business an address is: a claim's only if it is that very claim, by UID where one is known.
     fn owner(&self, address: &Address) -> Owner {
-        let knows_pool = || self.books.get(&address.pool_id()).is_some_and(|book| book.pool.is_some());
-        if address.is_foreign() || (self.config.is_shard && !knows_pool()) {
+        if address.is_foreign() || (self.config.is_shard && !self.knows_pool(&address.pool_id())) {
             return Owner::Person;
         }
         let claim = address.claim_id();

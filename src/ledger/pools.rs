@@ -113,6 +113,11 @@ impl Ledger {
         self.clusters.get(&pool.id.beside(Kind::Cluster, pool.cluster.as_ref()?))
     }
 
+    /// Whether the pool's object is there, as far as is known.
+    pub(super) fn knows_pool(&self, id: &Id) -> bool {
+        self.books.get(id).is_some_and(|book| book.pool.is_some())
+    }
+
     /// Whether nothing may be allocated from or released to the pool. One that does not exist is not paused.
     pub(super) fn is_paused(&self, pool: &Id) -> bool {
         self.pool_paused(pool).is_some()

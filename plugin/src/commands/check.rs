@@ -112,8 +112,7 @@ pub async fn look_twice(ui: &Ui, cluster: &Cluster, scope: &Scope) -> Result<Vec
 
 async fn look(cluster: &Cluster, scope: &Scope) -> Result<Vec<Finding>, Error> {
     let mut world = World::read(cluster, scope).await;
-    let kinds: Vec<ipam::api::Kind> = world.unseen.keys().copied().collect();
-    world.require(&kinds).map_err(blind)?;
+    world.require_all().map_err(blind)?;
     let mut world = world.with_clusters(cluster, scope).await;
     // That Clusters cannot be seen costs nothing but the reasons of claims that wait for one.
     world.unseen.clear();

@@ -46,8 +46,7 @@ impl DeletePool {
         let mut names = chosen(&self.name, ui, &cluster).await?;
         once(&mut names);
         let mut world = World::read(&cluster, &Scope::of(&cluster.namespace)).await;
-        let kinds: Vec<ObjectKind> = world.unseen.keys().copied().collect();
-        world.require(&kinds)?;
+        world.require_all()?;
         let pools = names.iter().map(|name| world.pool_named(&cluster.namespace, name));
         let pools: Vec<&IPPool> = pools.collect::<Result<_, _>>()?;
         let claims: Vec<Claim> = pools.iter().flat_map(|pool| world.claims_of(pool)).cloned().collect();

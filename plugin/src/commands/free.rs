@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use clap::Args;
 use ipam::addr::{Range, Space};
-use ipam::api::{Kind as ObjectKind, PoolRules};
+use ipam::api::PoolRules;
 use serde::Serialize;
 
 use super::target::one_pool;
@@ -39,8 +39,7 @@ impl Free {
     pub async fn run(&self, globals: &Globals) -> Result<(), Error> {
         let (cluster, mut world, name) = one_pool(globals, self.pool.as_deref()).await?;
         // What is not seen would be taken for free.
-        let kinds: Vec<ObjectKind> = world.unseen.keys().copied().collect();
-        world.require(&kinds)?;
+        world.require_all()?;
         let pool = world.pool_named(&cluster.namespace, &name)?;
         let space = world.tallies().of(pool).space(&PoolRules::read(&pool.spec));
         let found = pick(&space, self.count as usize, self.contiguous);

@@ -147,14 +147,3 @@ impl Command {
         }
     }
 }
-
-/// Whether an object can have this name (RFC 1123, as most kinds have it).
-pub fn is_object_name(name: &str) -> bool {
-    let is_small = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-    let is_label = |label: &str| {
-        label.starts_with(is_small)
-            && label.ends_with(is_small)
-            && label.chars().all(|c| is_small(c) || c == '-')
-    };
-    name.len() <= 253 && name.split('.').all(is_label)
-}

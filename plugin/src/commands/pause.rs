@@ -172,10 +172,10 @@ async fn turn(
     for Turned { kind, meta } in &turned {
         let (object, ops) = (named(*kind, &meta.name), ops(meta, pause));
         let done = if pause { "paused" } else { "resumed" };
-        if ops.is_empty() && !writing.shows_objects() {
-            line(format_args!("{object} {done} (unchanged)"));
-        }
         if ops.is_empty() {
+            if !writing.shows_objects() {
+                line(format_args!("{object} {done} (unchanged)"));
+            }
             continue;
         }
         let target = cluster.target(*kind, &meta.namespace, &meta.name).await?;

@@ -5,13 +5,12 @@ use std::net::IpAddr;
 
 use clap::Args;
 use ipam::addr::parse_ip;
-use ipam::api::{IPPool, IPPoolSpec, Kind as ObjectKind, PoolRules};
+use ipam::api::{IPPool, IPPoolSpec, Kind as ObjectKind, PoolRules, is_subdomain};
 use ipam::apply::{Change, PatchOp, pointer_token};
 use kube::ResourceExt;
 use serde_json::{Value, json};
 
 use super::delete_pool::chosen;
-use super::is_object_name;
 use crate::Globals;
 use crate::cluster::Cluster;
 use crate::error::{Error, Kind};
@@ -63,8 +62,9 @@ impl Preallocate {
         let pool = world.pool_named(&cluster.namespace, &name)?;
         let asked = self.reservations(ui, &world, pool)?;
         let wishes: Vec<Wish> = asked.iter().map(|text| self.wish(text)).collect::<Result<_, _>>()?;
-        let after = reservations(&world.tallies().of(pool), pool, &holders(&world, pool), &wishes)?;
-        check(&world, pool, &after)?;
+        let holders = holders(&world, pool);
+        let after = reservations(&world.tallies().of(pool), pool, &holders, &wishes)?;
+        check(&holders, pool, &after)?;
         self.write(ui, &cluster, pool, &wishes, &after).await
     }
 
@@ -73,12 +73,11 @@ impl Preallocate {
         let Some(person) = ui.person().filter(|_| self.reservation.is_empty()) else {
             return Ok(self.reservation.clone());
         };
-        let tally = world.tallies().of(pool);
+        let (tally, holders) = (world.tallies().of(pool), holders(world, pool));
         let try_it = |text: &str| -> Result<(), String> {
             let wish = self.wish(text).map_err(|error| error.line())?;
-            let after =
-                reservations(&tally, pool, &holders(world, pool), &[wish]).map_err(|error| error.line())?;
-            check(world, pool, &after).map_err(|error| error.line())
+            let after = reservations(&tally, pool, &holders, &[wish]).map_err(|error| error.line())?;
+            check(&holders, pool, &after).map_err(|error| error.line())
         };
         let text = person.ask("Reservation: CLAIM=IP, or CLAIM- to remove one", None, try_it)?;
         person.note([text.clone()]);
@@ -146,7 +145,7 @@ impl Preallocate {
 
 /// Refuses a name that no claim can have.
 fn claim_name(name: &str) -> Result<(), Error> {
-    if is_object_name(name) {
+    if name.len() <= 253 && is_subdomain(name) {
         return Ok(());
     }
     Err(Error::new(Kind::Usage, format!("`{name}` is not a name that a claim can have"))
@@ -194,7 +193,11 @@ fn reservations(
 }
 
 /// Refuses what admission would refuse of the change, and what somebody else holds.
-fn check(world: &World, pool: &IPPool, after: &BTreeMap<String, String>) -> Result<(), Error> {
+fn check(
+    holders: &BTreeMap<IpAddr, String>,
+    pool: &IPPool,
+    after: &BTreeMap<String, String>,
+) -> Result<(), Error> {
     let said = |spec: &IPPoolSpec| -> BTreeSet<String> {
         PoolRules::read(spec).violations.iter().map(ToString::to_string).collect()
     };
@@ -206,7 +209,6 @@ fn check(world: &World, pool: &IPPool, after: &BTreeMap<String, String>) -> Resu
             Error::new(Kind::Usage, "the pool would not be valid").caused_by(wrong.join("\n           "))
         );
     }
-    let holders = holders(world, pool);
     for (claim, ip) in after.iter().filter(|(claim, ip)| pool.spec.pre_allocations.get(*claim) != Some(*ip)) {
         let holder = parse_ip(ip).ok().and_then(|ip| holders.get(&ip)).filter(|holder| *holder != claim);
         if let Some(holder) = holder {

@@ -63,8 +63,7 @@ impl Whois {
         let found = chains(&world, &machines, what);
         if found.is_empty() {
             // Who has not seen all does not know that it is nobody's.
-            let unseen: Vec<_> = world.unseen.keys().copied().collect();
-            world.require(&unseen)?;
+            world.require_all()?;
             return Err(nobody(&world, what, &cluster.namespace));
         }
         let picture: Vec<String> = found.iter().map(told).collect();

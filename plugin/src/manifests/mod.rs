@@ -4,7 +4,7 @@ mod flags;
 mod installed;
 mod resource;
 
-use ipam::api::SYSTEM_NAMESPACE;
+use ipam::api::{SYSTEM_NAMESPACE, is_subdomain};
 use serde_json::{Value, json};
 
 pub use flags::Flag;
@@ -100,9 +100,7 @@ impl Manifests {
 
 /// A namespace's name is also a part of users' names and host names.
 fn check_namespace(name: &str) -> Result<(), Error> {
-    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    let ends = name.starts_with('-') || name.ends_with('-');
-    if name.is_empty() || name.len() > 63 || ends || !name.chars().all(plain) {
+    if name.len() > 63 || name.contains('.') || !is_subdomain(name) {
         return Err(Error::new(Kind::Usage, format!("`{name}` is no name of a namespace"))
             .hint("small letters, digits and hyphens, 63 at most"));
     }

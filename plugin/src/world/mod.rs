@@ -78,6 +78,11 @@ impl World {
         kinds.iter().find_map(|kind| self.unseen.remove(kind)).map_or(Ok(()), Err)
     }
 
+    /// Fails where any kind could not be seen.
+    pub fn require_all(&mut self) -> Result<(), Error> {
+        self.unseen.pop_first().map_or(Ok(()), |(_, error)| Err(error))
+    }
+
     /// Fails where a kind could not be seen that may be seen a little later.
     pub fn require_what_may_pass(&mut self) -> Result<(), Error> {
         let passes = |(kind, error): (&Kind, &Error)| error.may_pass().then_some(*kind);

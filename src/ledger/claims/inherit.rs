@@ -113,12 +113,11 @@ impl Ledger {
         let claim = &entry.claim;
         let is_left = address.claim_uid().is_some_and(|uid| *uid != claim.meta.uid);
         let suits = || address.ip.is_some_and(|ip| self.suits(entry, ip));
-        // One that is on its way out would be taken anew, which no pool that is not there does.
-        let has_pool = || self.books.get(&address.pool_id()).is_some_and(|book| book.pool.is_some());
         entry.wants_address()
             && is_left
             && !is_stuck(address)
-            && (!address.meta.deleting || has_pool())
+            // One that is on its way out would be taken anew, which no pool that is not there does.
+            && (!address.meta.deleting || self.knows_pool(&address.pool_id()))
             && address.pool == claim.pool
             && self.is_sole_holder(entry, address)
             && suits()

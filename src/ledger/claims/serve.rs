@@ -125,10 +125,7 @@ impl Ledger {
             return Some(act);
         }
         match self.choose(id, rng)? {
-            Choice::Take(ip) => match self.show_refusal(id, now) {
-                Some(act) => Some(act),
-                None => self.take(id, ip),
-            },
+            Choice::Take(ip) => self.show_refusal(id, now).or_else(|| self.take(id, ip)),
             Choice::Not(verdict) => {
                 self.leave_queue(id);
                 self.show_for_want(id, verdict, now)
