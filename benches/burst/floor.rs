@@ -26,7 +26,11 @@ pub struct Taken {
 /// Takes the addresses from the `first` on, one for each claim, and publishes them.
 pub async fn allocate(scene: &Scene<'_>, claims: &[DynamicObject], first: usize) -> Vec<Taken> {
     let work = futures::stream::iter(claims.iter().enumerate());
-    work.map(|(n, claim)| take(scene, claim, first + n)).buffered(AT_ONCE).collect().await
+    let work = work.map(|(n, claim)| take(scene, claim, first + n));
+    // Unordered, or each that takes long would keep its successors from being begun.
+    let mut taken: Vec<Taken> = work.buffer_unordered(AT_ONCE).collect().await;
+    taken.sort_by_key(|taken| taken.n);
+    taken
 }
 
 async fn take(scene: &Scene<'_>, claim: &DynamicObject, n: usize) -> Taken {
@@ -56,10 +60,13 @@ async fn take(scene: &Scene<'_>, claim: &DynamicObject, n: usize) -> Taken {
     Taken { id, uid: uid(&made), version: version(&made), n }
 }
 
-/// Gives the addresses of claims back whose deletion was asked for.
+/// Asks for the deletion of claims, and gives the address of each back at once.
 pub async fn release(scene: &Scene<'_>, claims: &[DynamicObject], taken: &[Taken]) {
     let work = futures::stream::iter(claims.iter().zip(taken));
-    let work = work.map(|(claim, taken)| give_back(scene, claim, taken));
+    let work = work.map(|(claim, taken)| async move {
+        scene.delete_one(claim).await;
+        give_back(scene, claim, taken).await;
+    });
     work.buffer_unordered(AT_ONCE).collect::<Vec<()>>().await;
 }
 

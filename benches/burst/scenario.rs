@@ -119,8 +119,10 @@ async fn burst(scene: &Scene<'_>, settings: &Settings, contender: &Contender) ->
     if !settings.keep {
         let start = Instant::now();
         let gone = tokio::spawn(watching::gone(scene.claims(), start));
-        scene.delete(&claims).await;
-        floor::release(scene, &claims, &taken).await;
+        match &served {
+            None => floor::release(scene, &claims, &taken).await,
+            Some(_) => scene.delete(&claims).await,
+        }
         released = Some(gone.await.expect("the watch ends"));
         requests[1] = middle.until(&Counts::now(scene).await, claims.len());
     }

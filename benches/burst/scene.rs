@@ -106,15 +106,15 @@ impl<'a> Scene<'a> {
 
     /// Starts whoever serves the claims; it ends when the guard is dropped.
     pub fn start(&self, command: &str) -> Served {
-        let child = Command::new("sh")
+        let mut shell = Command::new("sh");
+        shell
             .arg("-c")
             .arg(format!("exec {command}"))
             .env("KUBECONFIG", self.plane.kubeconfig())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn();
-        Served(child.expect("the command starts"))
+            .stderr(Stdio::null());
+        Served(self.plane.spawn(&mut shell).expect("the command starts"))
     }
 
     pub async fn delete(&self, claims: &[DynamicObject]) {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::Args;
 use ipam::api::{Kind as ObjectKind, Resource};
 use ipam::apply::{Applier, Target, connect};
-use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Client, Config};
 use tokio::sync::Mutex;
 
@@ -133,13 +133,24 @@ impl Connection {
         };
         let kubeconfig = match &self.kubeconfig {
             Some(file) => Kubeconfig::read_from(file),
-            None => Kubeconfig::read(),
+            None => by_environment(),
         };
         let kubeconfig = kubeconfig.map_err(|error| unusable().caused_by(error))?;
         Config::from_custom_kubeconfig(kubeconfig, &options)
             .await
             .map_err(|error| unusable().caused_by(error))
     }
+}
+
+/// The files that `KUBECONFIG` lists, of which the first to say something is right, or the file at home. As for kubectl,
+/// one that is not there counts for nothing; if none is, the first is the error.
+fn by_environment() -> Result<Kubeconfig, KubeconfigError> {
+    let listed = std::env::var_os("KUBECONFIG").unwrap_or_default();
+    let mut there = std::env::split_paths(&listed).filter(|file| file.exists()).peekable();
+    if there.peek().is_none() {
+        return Kubeconfig::read();
+    }
+    there.try_fold(Kubeconfig::default(), |all, file| all.merge(Kubeconfig::read_from(file)?))
 }
 
 /// The certificates of a PEM file, in DER.

@@ -94,7 +94,7 @@ async fn of(cluster: &Cluster, kind: Kind) -> Vec<String> {
 /// The flags of the line that say which cluster is meant; the rest of the line is not complete and may be anything.
 fn connection(words: &[String]) -> Option<Connection> {
     let command = Connection::augment_args(clap::Command::new("connection"));
-    let mut given = vec!["connection".to_owned()];
+    let (has_own_cluster, mut given) = (has_own_cluster(words), vec!["connection".to_owned()]);
     let mut words = words.iter().peekable();
     while let Some(word) = words.next() {
         let name = word.split('=').next().unwrap_or_default();
@@ -109,7 +109,18 @@ fn connection(words: &[String]) -> Option<Connection> {
         }
     }
     let matches = command.try_get_matches_from(given).ok()?;
-    Connection::from_arg_matches(&matches).ok()
+    let mut connection = Connection::from_arg_matches(&matches).ok()?;
+    if has_own_cluster {
+        connection.without_cluster();
+    }
+    Some(connection)
+}
+
+/// Whether `--cluster` is a flag of the line's verb, which is the first word that is one.
+fn has_own_cluster(words: &[String]) -> bool {
+    let cli = crate::Cli::command();
+    let verb = words.iter().find_map(|word| cli.find_subcommand(word));
+    verb.is_some_and(|verb| verb.get_arguments().any(|arg| arg.get_id() == "cluster"))
 }
 
 #[cfg(test)]
@@ -138,6 +149,18 @@ mod tests {
             ["namespace: Some(\"ns\")", "context: Some(\"x\")", "impersonate: Some(\"me\")", "verify: true"]
         {
             assert!(shown.contains(part), "{shown}");
+        }
+    }
+
+    #[test]
+    fn a_cluster_of_cluster_api_is_none_of_the_kubeconfig() {
+        let shown = |line: &[&str]| {
+            let words: Vec<String> = line.iter().map(|word| (*word).to_owned()).collect();
+            format!("{:?}", connection(&words).unwrap())
+        };
+        assert!(shown(&["ipam", "claims", "--cluster", "k"]).contains("cluster: Some(\"k\")"));
+        for verb in ["create-pool", "pause", "resume"] {
+            assert!(shown(&["ipam", verb, "--cluster", "k", "-n", "ns"]).contains("cluster: None"), "{verb}");
         }
     }
 

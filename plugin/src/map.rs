@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use console::Style;
+use console::{Style, measure_text_width};
 use ipam::addr::{AddressSet, Range};
 use ipam::api::PoolRules;
 use serde::{Serialize, Serializer};
@@ -129,10 +129,27 @@ pub fn picture(entries: &[Entry], width: usize) -> String {
         legend.push("1-9 tenths used".into());
     }
     let pictures: Vec<String> = drawn.into_iter().map(|(picture, _)| picture).collect();
-    format!("{}\n{}\n", pictures.join("\n"), legend.join("   "))
+    format!("{}\n{}\n", pictures.join("\n"), in_lines(&legend, width))
+}
+
+/// The parts side by side, in as many lines as it takes.
+fn in_lines(parts: &[String], width: usize) -> String {
+    const GAP: &str = "   ";
+    let mut lines: Vec<String> = Vec::new();
+    for part in parts {
+        match lines.last_mut() {
+            Some(line) if measure_text_width(line) + GAP.len() + measure_text_width(part) <= width => {
+                line.push_str(GAP);
+                line.push_str(part);
+            }
+            _ => lines.push(part.clone()),
+        }
+    }
+    lines.join("\n")
 }
 
 /// How an entry fits into a picture.
+#[derive(Clone, Copy)]
 struct Scale {
     label: usize,
     columns: usize,
@@ -141,12 +158,35 @@ struct Scale {
 }
 
 impl Scale {
+    /// As many columns as there is room for, beside the longest of the addresses that begin a row.
     fn of(entry: &Entry, width: usize) -> Self {
-        let label = if entry.first.is_ipv4() { 15 } else { 39 };
-        let columns = if width >= label + 3 + 64 { 64 } else { 32 };
+        let scales = [64, 32, 16, 8].map(|columns| Self::in_columns(entry, columns));
+        let [.., narrow] = scales;
+        scales.into_iter().find(|scale| scale.width() <= width).unwrap_or(narrow)
+    }
+
+    fn in_columns(entry: &Entry, columns: usize) -> Self {
         let addresses = entry.range().map_or(1, |range| range.len());
         let a_cell = addresses.div_ceil(columns as u128 * ROWS).next_power_of_two().max(1);
-        Self { label, columns, a_cell }
+        let mut scale = Self { label: 0, columns, a_cell };
+        let rows = addresses.div_ceil(scale.a_row());
+        let labels = (0..rows).map(|row| scale.begin(entry.first, row).to_string().len());
+        let widest = if entry.first.is_ipv4() { 15 } else { 0 };
+        scale.label = labels.max().unwrap_or_default().max(widest);
+        scale
+    }
+
+    fn width(&self) -> usize {
+        2 + self.label + 1 + self.columns
+    }
+
+    fn a_row(&self) -> u128 {
+        (self.columns as u128).saturating_mul(self.a_cell)
+    }
+
+    /// The first address of a row.
+    fn begin(&self, first: IpAddr, row: u128) -> IpAddr {
+        nth(first, self.a_row().saturating_mul(row))
     }
 }
 
@@ -157,8 +197,8 @@ fn draw(entry: &Entry, scale: &Scale) -> String {
         if a_cell > 1 { format!("  (one sign is {} addresses)", count(a_cell)) } else { String::new() };
     let mut lines = vec![format!("{}{scaled}\n", summary(entry, range))];
     for (at, row) in (0..).zip(cells(entry, range, a_cell).chunks(columns)) {
-        let first = nth(range.first(), (columns as u128).saturating_mul(a_cell).saturating_mul(at));
-        lines.push(format!("  {first:<label$} {}\n", row.concat(), first = first.to_string()));
+        let first = scale.begin(range.first(), at).to_string();
+        lines.push(format!("  {first:<label$} {}\n", row.concat()));
     }
     lines.concat()
 }
@@ -331,7 +371,25 @@ mod tests {
             drawn.starts_with("fd00::1-fd00::ffff:ffff:ffff:ffff  1 used, 1 reserved, 2^64.0 free"),
             "{drawn}"
         );
-        assert_eq!(drawn.lines().count(), 1 + 16 + 2);
+        // What it is, its rows, and two lines of signs.
+        assert_eq!(drawn.lines().count(), 1 + 16 + 1 + 2);
         assert!(drawn.contains("1..............................."), "{drawn}");
+    }
+
+    #[test]
+    fn a_picture_fits_into_a_narrow_terminal() {
+        console::set_colors_enabled(false);
+        for (subnet, ip, width, signs) in [
+            ("10.0.0.0/16", "10.0.0.2", 80, 32),
+            ("10.0.0.0/16", "10.0.0.2", 82, 64),
+            ("fd00::/64", "fd00::2", 60, 32),
+            ("fd00::/64", "fd00::2", 40, 16),
+        ] {
+            let drawn = picture(&entries(&rules(subnet), &held(&[ip])), width);
+            let too_wide: Vec<&str> = drawn.lines().skip(1).filter(|line| line.len() > width).collect();
+            assert!(too_wide.is_empty(), "{subnet} in {width}: {too_wide:#?}");
+            let row = drawn.lines().nth(2).unwrap();
+            assert_eq!(row.split_whitespace().last().unwrap().len(), signs, "{subnet} in {width}");
+        }
     }
 }

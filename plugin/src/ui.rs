@@ -212,11 +212,6 @@ pub fn missing(flags: &[&str]) -> Error {
         .hint("on a terminal, and without --no-input, they are asked for")
 }
 
-/// A name is needed, whatever it is.
-pub fn not_empty(text: &str) -> Result<(), String> {
-    if text.is_empty() { Err("a name is needed".into()) } else { Ok(()) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -53,12 +53,15 @@ async fn a_dropped_control_plane_leaves_neither_processes_nor_files() {
 }
 
 #[tokio::test]
+#[expect(clippy::zombie_processes, reason = "what ends the client is what is tested")]
 async fn a_shared_control_plane_ends_with_its_process() {
     const ROLE: &str = "TESTBED_TEST_ROLE";
     if let Ok(role) = std::env::var(ROLE) {
         let plane = ControlPlane::shared().await.unwrap();
         assert_eq!(ControlPlane::shared().await.unwrap().url(), plane.url());
-        let pids = Component::ALL.map(|component| plane.pid(component).unwrap().to_string());
+        let client = plane.spawn(Command::new("sleep").arg("1000").stdout(Stdio::null())).unwrap();
+        let pids = Component::ALL.iter().map(|component| plane.pid(*component).unwrap()).chain([client.id()]);
+        let pids: Vec<String> = pids.map(|pid| pid.to_string()).collect();
         println!("\nPLANE {} {}", plane.dir().display(), pids.join(" "));
         if role == "abort" {
             std::process::abort();

@@ -440,7 +440,7 @@ async fn kubectl_shows_the_columns_and_knows_the_short_names() {
         String::from_utf8(output.stdout).unwrap()
     };
     let objects = json!({"apiVersion": "v1", "kind": "List", "items": [
-        {"apiVersion": "ipam.metal3.io/v1alpha1", "kind": "IPPool", "metadata": {"name": "p", "namespace": namespace},
+        {"apiVersion": "ipam.metal3.io/v1alpha1", "kind": "IPPool", "metadata": {"name": "p", "namespace": namespace, "labels": {"cluster.x-k8s.io/cluster-name": "k"}},
          "spec": {"namePrefix": "p", "pools": [{"subnet": "10.0.0.0/24"}]}},
         {"apiVersion": "ipam.metal3.io/v1alpha1", "kind": "IPClaim", "metadata": {"name": "c", "namespace": namespace},
          "spec": {"pool": {"name": "p"}}},
@@ -448,7 +448,13 @@ async fn kubectl_shows_the_columns_and_knows_the_short_names() {
          "spec": {"address": "10.0.0.1", "pool": {"name": "p"}, "claim": {"name": "c"}}},
     ]});
     plane.apply_yaml(&objects.to_string()).await.unwrap();
-    for (names, header) in [
+    let ready = json!([{"type": "Ready", "status": "True", "reason": "R", "message": "m", "lastTransitionTime": "2026-01-01T00:00:00Z"}]);
+    let pool = json!({"status": {"capacity": 254, "availableIPCount": 253, "conditions": ready}}).to_string();
+    let claim = json!({"status": {"address": {"name": "p-10-0-0-1"}, "conditions": ready}}).to_string();
+    for (object, status) in [("ippool/p", pool), ("ipclaim/c", claim)] {
+        kubectl(&["patch", object, "--subresource=status", "--type=merge", "--patch", &status]);
+    }
+    for (names, header, row) in [
         (
             &[
                 "ippools",
@@ -462,6 +468,7 @@ async fn kubectl_shows_the_columns_and_knows_the_short_names() {
                 "metal3ippools",
             ][..],
             &["NAME", "CLUSTER", "CAPACITY", "AVAILABLE", "READY", "AGE"][..],
+            &["p", "k", "254", "253", "True"][..],
         ),
         (
             &[
@@ -476,6 +483,7 @@ async fn kubectl_shows_the_columns_and_knows_the_short_names() {
                 "metal3ipclaims",
             ],
             &["NAME", "POOL", "ADDRESS", "READY", "AGE"],
+            &["c", "p", "p-10-0-0-1", "True"],
         ),
         (
             &[
@@ -489,16 +497,22 @@ async fn kubectl_shows_the_columns_and_knows_the_short_names() {
                 "metal3ipaddresses",
             ],
             &["NAME", "ADDRESS", "POOL", "CLAIM", "AGE"],
+            &["a", "10.0.0.1", "p", "c"],
         ),
     ] {
         for name in names {
             let shown = kubectl(&["get", name]);
-            let columns: Vec<&str> = shown.lines().next().unwrap().split_whitespace().collect();
-            assert_eq!(columns, header, "{name}");
+            let mut lines = shown.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+            assert_eq!(lines.next().unwrap(), header, "{name}");
+            assert!(lines.next().unwrap().starts_with(row), "{name}: {shown}");
         }
     }
-    assert!(kubectl(&["get", "cluster-api"]).contains("ippool.ipam.metal3.io/p"));
-    assert!(kubectl(&["get", "metal3"]).contains('a'));
+    for (category, object) in
+        [("cluster-api", "ippool.ipam.metal3.io/p"), ("metal3", "ipaddress.ipam.metal3.io/a")]
+    {
+        let listed = kubectl(&["get", category, "-o", "name"]);
+        assert!(listed.lines().any(|line| line == object), "{category}: {listed}");
+    }
 }
 
 #[tokio::test]

@@ -51,16 +51,16 @@ impl Replica {
         scene.is_served_behind(&proxy);
         let kubeconfig = proxy.kubeconfig(&scene.token).unwrap();
         let log = scene.plane.dir().join(format!("{}-{name}.log", scene.namespace));
-        let child = Command::new(env!("CARGO_BIN_EXE_ipam-controller"))
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ipam-controller"));
+        command
             .arg(format!("--kubeconfig={}", kubeconfig.display()))
             .args(["--orphan-grace=1", "-v=4"])
             .args(["--health-addr=127.0.0.1:0", "--diagnostics-address=127.0.0.1:0"])
             .args(flags)
             .env("POD_NAMESPACE", namespace)
             .stdin(Stdio::null())
-            .stderr(std::fs::File::create(&log).unwrap())
-            .spawn()
-            .unwrap();
+            .stderr(std::fs::File::create(&log).unwrap());
+        let child = scene.plane.spawn(&mut command).unwrap();
         Self { proxy, child, log }
     }
 

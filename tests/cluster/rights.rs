@@ -13,8 +13,8 @@ use crate::capi::own_plane_with_all;
 use crate::replica::Replica;
 use crate::scene::{Scene, resource};
 
-/// API group, kind with subresource, and verb.
-type Right = (String, String, &'static str);
+/// API group, kind with subresource, verb, and the one name that it is restricted to, if it is.
+type Right = (String, String, &'static str, Option<String>);
 
 const ROLES: [&str; 3] = ["role", "certificates_role", "leader_election_role"];
 
@@ -25,18 +25,20 @@ fn granted() -> BTreeSet<Right> {
         let role: Value = serde_saphyr::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
         for rule in role["rules"].as_array().unwrap() {
             let texts = |member: &str| -> Vec<String> {
-                rule[member]
-                    .as_array()
-                    .unwrap()
-                    .iter()
-                    .map(|text| text.as_str().unwrap().to_owned())
-                    .collect()
+                let texts = rule[member].as_array().into_iter().flatten();
+                texts.map(|text| text.as_str().unwrap().to_owned()).collect()
+            };
+            let names: Vec<Option<String>> = match texts("resourceNames") {
+                names if names.is_empty() => vec![None],
+                names => names.into_iter().map(Some).collect(),
             };
             for group in texts("apiGroups") {
                 for resource in texts("resources") {
                     for verb in texts("verbs") {
                         let verb = VERBS.iter().find(|(_, name)| *name == verb).unwrap().1;
-                        rights.insert((group.clone(), resource.clone(), verb));
+                        let right =
+                            |name: &Option<String>| (group.clone(), resource.clone(), verb, name.clone());
+                        rights.extend(names.iter().map(right));
                     }
                 }
             }
@@ -55,6 +57,9 @@ const VERBS: [(Verb, &str); 7] = [
     (Verb::Delete, "delete"),
 ];
 
+/// Kinds of which any object may concern the controller; of all others it may touch those that it knows by name.
+const OPEN_GROUPS: [&str; 3] = ["ipam.metal3.io", "ipam.cluster.x-k8s.io", "events.k8s.io"];
+
 /// What went through and was granted; a request that was forbidden ends the test.
 fn used(proxy: &Proxy) -> BTreeSet<Right> {
     let resources = proxy.log().into_iter().filter(|entry| !entry.call.resource.is_empty());
@@ -67,7 +72,10 @@ fn used(proxy: &Proxy) -> BTreeSet<Right> {
             let sub =
                 if call.subresource.is_empty() { String::new() } else { format!("/{}", call.subresource) };
             let verb = VERBS.iter().find(|(verb, _)| *verb == call.verb).unwrap().1;
-            Some((call.group.clone(), format!("{}{sub}", call.resource), verb))
+            let is_of_one = matches!(verb, "get" | "update" | "patch" | "delete");
+            let is_open = OPEN_GROUPS.contains(&call.group.as_str());
+            let name = (is_of_one && !is_open).then(|| call.name.clone());
+            Some((call.group.clone(), format!("{}{sub}", call.resource), verb, name))
         })
         .collect()
 }
@@ -148,6 +156,6 @@ async fn every_right_that_is_granted_is_used_and_no_other_is_needed() {
     rights.extend(used(&leader.proxy));
 
     // No pool is deleted, but the API server asks for this right when a pool gets an owner.
-    rights.insert(("ipam.metal3.io".into(), "ippools".into(), "delete"));
+    rights.insert(("ipam.metal3.io".into(), "ippools".into(), "delete", None));
     assert_eq!(rights, granted());
 }

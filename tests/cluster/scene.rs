@@ -169,15 +169,14 @@ impl Scene {
     pub fn start_beside(&self, proxy: &Proxy) -> Controller {
         let kubeconfig = proxy.kubeconfig(&self.token).unwrap();
         let log = std::fs::File::options().create(true).append(true).open(self.log_path()).unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_ipam-controller"))
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ipam-controller"));
+        command
             .args(["--kubeconfig".as_ref(), kubeconfig.as_os_str()])
             .args(["--namespace", &self.namespace, "--orphan-grace", "1", "-v", "4", "--ignore-leader"])
             .args(["--health-addr", "0", "--diagnostics-address", "0", "--webhook-port", "0"])
             .stdin(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .unwrap();
-        Controller(child)
+            .stderr(log);
+        Controller(self.plane.spawn(&mut command).unwrap())
     }
 
     fn log_path(&self) -> std::path::PathBuf {

@@ -15,6 +15,8 @@ use crate::world::{Whose, publishes};
 pub struct Check {
     /// Objects that a person deleted or whose finalizer a person removed: what follows from that is theirs.
     meddled: BTreeSet<Uid>,
+    /// Address objects beside which another one had the same address at some time.
+    contested: BTreeSet<Uid>,
     /// Names of address objects that a person removed: a publication on its way at that time may name one.
     removed: BTreeSet<Id>,
     /// The address that each claim published last, in which pool, by which object.
@@ -102,6 +104,12 @@ impl Check {
                 if !is_held && !self.meddled.contains(&new.claim_uid) {
                     return Err(format!("{} is made for {}, which nothing holds", new.id, new.claim));
                 }
+                // What is published is made again, whatever was taken before that was known.
+                let is_anew = claim.is_some_and(|claim| claim.shown.address.as_ref() == Some(&new.id.name));
+                let other = self.own_address(server, &new.claim_uid);
+                if let Some(other) = other.filter(|other| **other != new.id && !is_anew) {
+                    return Err(format!("{} is made for {}, which has {other} already", new.id, new.claim));
+                }
                 if !server.was_in_pool(&new.pool_uid, new.ip) {
                     return Err(format!("{} was never in {}", new.ip, new.pool));
                 }
@@ -120,6 +128,14 @@ impl Check {
             }
             _ => Ok(()),
         }
+    }
+
+    /// An address object that was made for the claim of this UID, and that no other object ever contested: whose is
+    /// contested may have to take another one, and lets go of the first afterwards.
+    fn own_address<'a>(&self, server: &'a Server, claim: &Uid) -> Option<&'a Id> {
+        let mut own = server.addresses().filter(|(_, address)| address.claim_uid() == Some(claim));
+        let counts = |uid: &Uid| !self.meddled.contains(uid) && !self.contested.contains(uid);
+        own.find(|(_, address)| counts(&address.meta.uid)).map(|(_, address)| &address.id)
     }
 
     fn publication(&self, server: &Server, write: &Write, claim: &Claim, object: &Id) -> Verdict {
@@ -168,6 +184,14 @@ impl Check {
         if let (Outcome::Seen(made), true) = (outcome, late && is_new_to_it) {
             // Nobody could know of it when the claim was let go: it is swept, like what a person left behind.
             self.meddled.insert(made.meta().uid.clone());
+        }
+        if let (Act::Take(_), Outcome::Seen(Seen::Address(made))) = (&write.act, outcome) {
+            let place = (&made.pool, made.ip);
+            let at_place = server.addresses().filter(|(_, address)| (&address.pool, address.ip) == place);
+            let at_place: Vec<&Uid> = at_place.map(|(_, address)| &address.meta.uid).collect();
+            if at_place.len() > 1 {
+                self.contested.extend(at_place.into_iter().cloned());
+            }
         }
         let (Some(shown), Outcome::Seen(Seen::Claim(claim))) = (publishes(&write.act), outcome) else {
             return;

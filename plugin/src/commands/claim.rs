@@ -9,13 +9,13 @@ use ipam::apply::Change;
 use serde_json::{Value, json};
 
 use super::delete_pool::once;
-use super::target::{self, ClaimKind};
+use super::target::{self, ClaimKind, creatable};
 use crate::Globals;
 use crate::cluster::Cluster;
 use crate::error::{Error, Kind};
 use crate::output::{line, named, or_none, some_of};
 use crate::plan::{Plan, Writing, not_agreed};
-use crate::ui::{Ui, missing, not_empty};
+use crate::ui::{Ui, missing};
 use crate::wait::{Awaited, Look, Waiting};
 use crate::world::{Address, Claim as Seen, Raw, Scope};
 
@@ -91,13 +91,18 @@ impl Claim {
             asked.pool = Some(person.choose_name("Pool", Some("--pool"), names)?);
         }
         if self.name.is_empty() {
-            let name = person.ask("Name of the claim", None, not_empty)?;
+            let name = person.ask("Name of the claim", None, |text| self.is_name(text))?;
             person.note([name.clone()]);
             asked.name.push(name);
         }
         let plan = asked.plan(cluster, &asked.names()?).await?;
         plan.lines().iter().for_each(|line| eprintln!("{line}"));
         if person.confirm("Create it?", true)? { Ok(asked) } else { Err(not_agreed()) }
+    }
+
+    fn is_name(&self, text: &str) -> Result<(), String> {
+        let asked = Self { name: vec![text.to_owned()], ..self.clone() };
+        asked.names().map(drop).map_err(|error| error.line())
     }
 
     async fn plan(&self, cluster: &Cluster, names: &[String]) -> Result<Plan, Error> {
@@ -160,6 +165,7 @@ impl Claim {
     }
 
     fn names(&self) -> Result<Vec<String>, Error> {
+        self.name.iter().try_for_each(|name| creatable("claim", name))?;
         match (self.name.as_slice(), self.count) {
             ([name], Some(count)) => Ok((1..=count).map(|n| format!("{name}-{n}")).collect()),
             ([_, _, ..], Some(_)) => Err(Error::new(Kind::Usage, "--count goes with one name")),

@@ -6,6 +6,7 @@ use ipam::apply::Change;
 use serde_json::json;
 
 use super::pool_checks::{Others, addresses, extent, ip_or_nothing, valid};
+use super::target::creatable;
 use crate::Globals;
 use crate::cluster::Cluster;
 use crate::error::{Error, Kind};
@@ -94,6 +95,7 @@ impl CreatePool {
         let complete = self.is_complete(ui)?;
         if complete {
             // What is wrong in itself is said before any cluster is asked.
+            creatable("pool", self.name.as_deref().unwrap_or_default())?;
             valid(&self.spec(self.name.as_deref().unwrap_or_default())?)?;
         }
         let cluster = globals.connection.open().await?;

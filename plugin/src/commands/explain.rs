@@ -4,7 +4,7 @@ use clap::Args;
 use serde::Serialize;
 use serde_json::json;
 
-use super::target::{ClaimKind, Named};
+use super::target::{ClaimKind, Named, no_claim};
 use crate::Globals;
 use crate::cluster::Cluster;
 use crate::controller::Controller;
@@ -12,7 +12,7 @@ use crate::error::{Error, Kind};
 use crate::output::{API_VERSION, Output, named};
 use crate::ui::{Ui, missing};
 use crate::why::{Reasons, Why};
-use crate::world::{Claim, Scope, World, no_such};
+use crate::world::{Claim, Scope, World};
 
 /// Explain why a claim has no address, and what helps
 ///
@@ -54,7 +54,7 @@ impl Explain {
         let mut world = World::read(&cluster, &scope).await.with_clusters(&cluster, &scope).await;
         world.require(&[ipam::api::Kind::Pool])?;
         world.blind_spots().iter().for_each(|line| ui.say(line));
-        let claim = self.find(ui, &cluster, &world)?;
+        let claim = self.find(ui, &cluster, &world).await?;
         let why = Reasons::new(&world).why(claim);
         let mut message = why.sentence();
         if matches!(why, Why::Servable { .. } | Why::Releasing) {
@@ -84,7 +84,7 @@ impl Explain {
         self.output.print_picture(&told(&explanation, &why), &data, &[name])
     }
 
-    fn find<'a>(&self, ui: &Ui, cluster: &Cluster, world: &'a World) -> Result<&'a Claim, Error> {
+    async fn find<'a>(&self, ui: &Ui, cluster: &Cluster, world: &'a World) -> Result<&'a Claim, Error> {
         let given = match (&self.claim, ui.person()) {
             (Some(name), _) => name.clone(),
             (None, Some(person)) => {
@@ -107,10 +107,10 @@ impl Explain {
         // Of two claims of one name, the one that waits is asked about.
         let mut found: Vec<&Claim> = world.claims.iter().filter(is).collect();
         found.sort_by_key(|claim| claim.bound().is_some());
-        found.first().copied().ok_or_else(|| {
-            let names: Vec<&str> = world.claims.iter().map(|claim| &*claim.meta.name).collect();
-            no_such("claim", &name, &cluster.namespace, &names, "`kubectl ipam claims -A` lists all claims")
-        })
+        match found.first() {
+            Some(claim) => Ok(claim),
+            None => Err(no_claim(cluster, family, &name).await),
+        }
     }
 }
 

@@ -1,14 +1,14 @@
 //! What is checked of a pool before it is made: the same as admission checks, and what its neighbours are.
 
-use ipam::addr::{AddressSet, Space};
+use ipam::addr::{AddressSet, Range, Space};
 use ipam::api::{IPPool, IPPoolSpec, Kind as ObjectKind, PoolEntry, PoolRules};
 use kube::ResourceExt;
 use serde_json::Value;
 
+use super::target::creatable;
 use crate::cluster::Cluster;
 use crate::error::{Error, Kind};
 use crate::output::count;
-use crate::ui::not_empty;
 use crate::world::Scope;
 
 /// The other pools of the namespace; none where they cannot be seen.
@@ -25,7 +25,7 @@ impl Others {
 
     /// Whether a pool of this name could be made.
     pub fn is_new(&self, name: &str) -> Result<(), String> {
-        not_empty(name)?;
+        creatable("pool", name).map_err(|error| error.line())?;
         let known = self.0.iter().flatten().any(|pool| pool.name_any() == name);
         if known { Err("there is a pool of this name".into()) } else { Ok(()) }
     }
@@ -94,9 +94,14 @@ pub fn addresses(text: &str) -> Result<(), String> {
     }
 }
 
-/// How much a pool holds, and from where to where.
+/// How much a pool holds, and from where to where: of each entry, the first and the last address that it hands out.
 pub fn extent(space: &Space) -> String {
-    let ranges = space.entries().iter().filter_map(|entry| entry.range);
+    let ends = |range: Range| {
+        let free = || space.free_ranges().filter_map(|free| free.intersect(&range));
+        let (first, last) = (free().map(|part| part.first()).min()?, free().map(|part| part.last()).max()?);
+        Range::new(first, last).ok()
+    };
+    let ranges = space.entries().iter().filter_map(|entry| ends(entry.range?));
     let shown: Vec<String> = ranges.map(|range| range.to_string()).collect();
     let plural = if space.capacity() == 1 { "address" } else { "addresses" };
     format!("{} {plural}: {}", count(space.capacity()), shown.join(", "))
@@ -105,6 +110,18 @@ pub fn extent(space: &Space) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_extent_is_what_is_handed_out() {
+        let spec = IPPoolSpec {
+            pools: vec![PoolEntry { subnet: Some("10.0.0.0/24".into()), ..PoolEntry::default() }],
+            gateway: Some("10.0.0.1".into()),
+            excluded_addresses: vec!["10.0.0.2-10.0.0.9".into(), "10.0.0.100".into()],
+            ..IPPoolSpec::default()
+        };
+        let (_, space) = valid(&spec).unwrap();
+        assert_eq!(extent(&space), "244 addresses: 10.0.0.10-10.0.0.254");
+    }
 
     #[test]
     fn a_text_is_checked_as_it_is_typed() {

@@ -5,12 +5,13 @@ use std::net::IpAddr;
 
 use clap::Args;
 use ipam::addr::parse_ip;
-use ipam::api::{IPPool, IPPoolSpec, Kind as ObjectKind, PoolRules, is_subdomain};
+use ipam::api::{IPPool, IPPoolSpec, Kind as ObjectKind, PoolRules};
 use ipam::apply::{Change, PatchOp, pointer_token};
 use kube::ResourceExt;
 use serde_json::{Value, json};
 
 use super::delete_pool::chosen;
+use super::target::creatable;
 use crate::Globals;
 use crate::cluster::Cluster;
 use crate::error::{Error, Kind};
@@ -129,27 +130,18 @@ impl Preallocate {
 
     fn wish<'a>(&self, text: &'a str) -> Result<Wish<'a>, Error> {
         if let Some((claim, ip)) = text.split_once('=') {
-            return claim_name(claim).map(|()| Wish::Set(claim, ip));
+            return creatable("claim", claim).map(|()| Wish::Set(claim, ip));
         }
         if let Some(claim) = text.strip_suffix('-') {
             // Whatever is there can be taken away.
             return Ok(Wish::Remove(claim));
         }
         if self.free {
-            return claim_name(text).map(|()| Wish::Any(text));
+            return creatable("claim", text).map(|()| Wish::Any(text));
         }
         Err(Error::new(Kind::Usage, format!("`{text}` is neither CLAIM=IP nor CLAIM-"))
             .hint("--free picks a free address for a bare name"))
     }
-}
-
-/// Refuses a name that no claim can have.
-fn claim_name(name: &str) -> Result<(), Error> {
-    if name.len() <= 253 && is_subdomain(name) {
-        return Ok(());
-    }
-    Err(Error::new(Kind::Usage, format!("`{name}` is not a name that a claim can have"))
-        .hint("lowercase letters, digits, '-' and '.'; it begins and ends with a letter or a digit"))
 }
 
 /// The reservations as they are to be. Who has an address, reserved or held, keeps it where any will do.

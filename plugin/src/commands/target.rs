@@ -1,7 +1,7 @@
 //! The objects that a command is about, by the names that a person gives them.
 
 use clap::ValueEnum;
-use ipam::api::{Family, Kind};
+use ipam::api::{Family, Kind, is_subdomain};
 use serde::de::DeserializeOwned;
 
 use super::delete_pool::chosen;
@@ -58,6 +58,18 @@ impl Named {
     }
 }
 
+/// Refuses a name that no object can have, as the API server would, before anything is asked or planned.
+pub fn creatable(what: &str, name: &str) -> Result<(), Error> {
+    if name.is_empty() {
+        return Err(Error::new(Failure::Usage, "a name is needed"));
+    }
+    if name.len() <= 253 && is_subdomain(name) {
+        return Ok(());
+    }
+    Err(Error::new(Failure::Usage, format!("`{name}` is not a name that a {what} can have"))
+        .hint("lowercase letters, digits, '-' and '.'; it begins and ends with a letter or a digit"))
+}
+
 /// The claim of a name. One of a name that both families have has to be told apart.
 pub async fn claim(cluster: &Cluster, family: Option<Family>, name: &str) -> Result<Claim, Error> {
     let mut found = Vec::new();
@@ -80,7 +92,30 @@ pub async fn claim(cluster: &Cluster, family: Option<Family>, name: &str) -> Res
     }
 }
 
-async fn no_claim(cluster: &Cluster, family: Option<Family>, name: &str) -> Error {
+/// What is to be said of a claim of Cluster API that another provider serves; none where there is none of that name.
+pub async fn of_another_provider(cluster: &Cluster, name: &str) -> Option<Error> {
+    let claim: Raw = cluster.find(Kind::Claim(Family::Capi), name).await.ok()??;
+    let pool = &claim.spec["poolRef"];
+    let text = |member: &str| pool[member].as_str().unwrap_or_default();
+    let pool = format!("{}.{}/{}", text("kind"), text("apiGroup"), text("name"));
+    if Claim::read(Family::Capi, claim).is_some() {
+        return None;
+    }
+    let error = Error::new(Failure::Failed, format!("another provider serves IPAddressClaim {name}"));
+    Some(
+        error.hint(format!(
+            "its pool is {pool}: `kubectl describe ipaddressclaim {name}` shows what that says"
+        )),
+    )
+}
+
+/// Why there is no claim of this name.
+pub async fn no_claim(cluster: &Cluster, family: Option<Family>, name: &str) -> Error {
+    if family != Some(Family::Metal3)
+        && let Some(error) = of_another_provider(cluster, name).await
+    {
+        return error;
+    }
     let mut names = Vec::new();
     for candidate in Family::ALL {
         if family.is_none_or(|family| family == candidate) {

@@ -5,6 +5,7 @@ use ipam::addr::parse_ip;
 use serde::Serialize;
 
 use super::now;
+use super::target::of_another_provider;
 use crate::Globals;
 use crate::error::{Error, Kind};
 use crate::output::{Answer, Output, Table, age, named, or_none};
@@ -64,7 +65,8 @@ impl Whois {
         if found.is_empty() {
             // Who has not seen all does not know that it is nobody's.
             world.require_all()?;
-            return Err(nobody(&world, what, &cluster.namespace));
+            let other = of_another_provider(&cluster, what.rsplit('/').next().unwrap_or(what)).await;
+            return Err(other.unwrap_or_else(|| nobody(&world, what, &cluster.namespace)));
         }
         let picture: Vec<String> = found.iter().map(told).collect();
         let names = found.iter().filter_map(|chain| chain.object.clone()).collect();

@@ -277,14 +277,14 @@ struct Watching {
 
 impl Watching {
     fn start(scene: &Scene, kubeconfig: PathBuf) -> Self {
-        let mut process = Command::new(crate::scene::binary("kubectl-ipam"))
+        let mut command = Command::new(crate::scene::binary("kubectl-ipam"));
+        command
             .args(["status", "-w", "-n", &scene.namespace])
             .env("KUBECONFIG", kubeconfig)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+            .stderr(Stdio::piped());
+        let mut process = scene.plane.spawn(&mut command).unwrap();
         let (said, lines) = mpsc::channel();
         let stdout = BufReader::new(process.stdout.take().unwrap());
         std::thread::spawn(move || stdout.lines().map_while(Result::ok).try_for_each(|line| said.send(line)));

@@ -75,7 +75,7 @@ impl Scene {
             "--ignore-leader",
         ]);
         command.args(flags);
-        self.controller = Some(command.stdin(Stdio::null()).stderr(log).spawn().unwrap());
+        self.controller = Some(self.plane.spawn(command.stdin(Stdio::null()).stderr(log)).unwrap());
         self
     }
 

@@ -11,9 +11,10 @@ mod recipes;
 mod server;
 
 use std::{
-    fs,
+    fs, io,
     os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
+    process::{Child, Command},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -160,6 +161,15 @@ impl ControlPlane {
     /// [`Error::Ended`] with the end of its log.
     pub fn check(&self) -> Result<(), Error> {
         self.servers().iter_mut().flatten().try_for_each(Server::check)
+    }
+
+    /// Starts a client of this control plane, a controller for example, which ends with it at the latest: by then it is
+    /// killed, however this process ends. The caller reaps it.
+    ///
+    /// # Errors
+    /// Those of [`Command::spawn`].
+    pub fn spawn(&self, client: &mut Command) -> io::Result<Child> {
+        self.leash.spawn(client)
     }
 
     /// The process of a component; `None` while it is not there.

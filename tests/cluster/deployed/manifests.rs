@@ -79,6 +79,46 @@ fn services_the_budget_and_the_spread_select_the_pods() {
     assert!(selects(&spread["labelSelector"]["matchLabels"]));
 }
 
+/// A network policy and a scraper find the ports by their names, the API server by their numbers.
+#[test]
+fn services_lead_to_the_ports_that_pods_have() {
+    for (name, ports) in [
+        ("ipam-webhook-service", json!([{"name": "admission", "port": 443, "targetPort": 9443}])),
+        ("ipam-metrics-service", json!([{"name": "metrics", "port": 8443, "targetPort": "metrics"}])),
+    ] {
+        assert_eq!(shipped("Service", name)["spec"]["ports"], ports, "{name}");
+    }
+    for kind in ["MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"] {
+        let name =
+            format!("ipam-{}-webhook-configuration", kind.split("Webhook").next().unwrap().to_lowercase());
+        for webhook in shipped(kind, &name)["webhooks"].as_array().unwrap() {
+            let service = &webhook["clientConfig"]["service"];
+            assert_eq!(service["name"], "ipam-webhook-service", "{webhook}");
+            assert!(service["port"].is_null() || service["port"] == 443, "{webhook}");
+        }
+    }
+}
+
+/// clusterctl finds the kinds, and which of their versions go with which contract of Cluster API, by labels; it moves
+/// pools and all that they own.
+#[test]
+fn crds_carry_the_labels_by_which_clusterctl_finds_them() {
+    for plural in ["ippools", "ipclaims", "ipaddresses"] {
+        let crd = shipped("CustomResourceDefinition", &format!("{plural}.ipam.metal3.io"));
+        let labels = &crd["metadata"]["labels"];
+        for (label, value) in [
+            ("cluster.x-k8s.io/provider", "ipam-metal3"),
+            ("cluster.x-k8s.io/v1beta1", "v1alpha1"),
+            ("cluster.x-k8s.io/v1beta2", "v1alpha1"),
+            ("clusterctl.cluster.x-k8s.io", ""),
+        ] {
+            assert_eq!(labels[label], value, "{plural}: {label}");
+        }
+        let moved = labels.get("clusterctl.cluster.x-k8s.io/move-hierarchy");
+        assert_eq!(moved, (plural == "ippools").then_some(&json!("")), "{plural}");
+    }
+}
+
 #[tokio::test]
 async fn applied_again_the_manifests_change_nothing() {
     let plane = installed().await;

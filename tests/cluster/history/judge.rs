@@ -104,6 +104,11 @@ fn taken_rightly(
         return Err(format!("{name} was made for a claim that nothing holds: {}", made.claim));
     }
     let may_be_late = writers == Writers::Several || (writers == Writers::Heirs && !is_held);
+    if writers == Writers::One
+        && let Some(other) = state.address_of(&made.claim)
+    {
+        return Err(format!("{name} was made for claim {}, which has {other} already", made.claim));
+    }
     if may_be_late && !state.held.contains(&made.claim) {
         return Err(format!("{name} was made for a claim that nothing ever held: {}", made.claim));
     }

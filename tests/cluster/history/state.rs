@@ -51,6 +51,12 @@ impl State {
         self.objects.get(&(revision.kind, revision.name.clone()))
     }
 
+    /// An address object that was made for the claim of this UID, and is there.
+    pub fn address_of(&self, claim: &str) -> Option<&str> {
+        let mut there = self.addresses.iter().filter(|(_, made)| made.is_there && !made.by_hand);
+        there.find(|(_, made)| made.claim == claim).map(|((_, name), _)| name.as_str())
+    }
+
     /// Takes in a revision that was judged.
     pub fn take(&mut self, revision: &Revision) {
         let key = (revision.kind, revision.name.clone());
