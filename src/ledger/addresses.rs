@@ -108,6 +108,7 @@ impl Ledger {
             self.unlink_address(&old.address);
         }
         self.link_address(&address);
+        let former = old.as_ref().map(|old| old.address.claim_id());
         let entry = match old {
             Some(old) => {
                 let orphan = old.orphan_after(&address);
@@ -122,13 +123,16 @@ impl Ledger {
                 doomed: None,
             },
         };
-        let (claim, pool) = (entry.address.claim_id(), entry.address.pool_id());
+        let (claim, pool, ip) = (entry.address.claim_id(), entry.address.pool_id(), entry.address.ip);
         if let Some(holder) = self.claims.get_mut(&claim).filter(|_| !entry.address.meta.deleting) {
             holder.may_exist(&id);
         }
         self.tell_of_name(&entry.address);
         self.addresses.insert(id.clone(), Box::new(entry));
-        self.relink_claim(&claim);
+        self.relink_publishers(&id, &claim, &pool, ip);
+        if let Some(former) = former.filter(|former| *former != claim) {
+            self.relink_claim(&former);
+        }
         self.wake(&id);
         self.wake(&claim);
         self.wake(&pool);
@@ -151,11 +155,12 @@ impl Ledger {
         if let Some(holder) = self.claims.get_mut(&claim) {
             holder.saw_end(id);
         }
-        self.relink_claim(&claim);
+        let pool = entry.address.pool_id();
+        self.relink_publishers(id, &claim, &pool, entry.address.ip);
         self.unblock(id);
         self.tell_of_name(&entry.address);
         self.wake(&claim);
-        self.wake(&entry.address.pool_id());
+        self.wake(&pool);
     }
 
     fn link_address(&mut self, address: &Address) {
@@ -208,15 +213,15 @@ impl Ledger {
             let heirs = book.heirs(ip);
             self.tasks.extend(heirs.into_iter().map(Task::Claim));
             self.tasks.insert(Task::Pool(pool.clone()));
-        } else if book.holders(ip) == 1 {
-            self.wake_last_holder(pool, ip);
+        } else {
+            self.wake_holders(pool, ip);
         }
         self.drop_if_empty(pool);
     }
 
-    /// Wakes the claim that alone holds `ip` now: it publishes it, and may have its object made again, or it has an
-    /// object that was in nobody's interest as long as somebody else had one too.
-    fn wake_last_holder(&mut self, pool: &Id, ip: IpAddr) {
+    /// Wakes the claims that still hold `ip`, as one may hold it alone now: it publishes it, and may have its object made
+    /// again, or it has an object that was in nobody's interest as long as somebody else had one too.
+    fn wake_holders(&mut self, pool: &Id, ip: IpAddr) {
         let Some(book) = self.books.get(pool) else { return };
         let objects = Family::ALL.into_iter().filter_map(|family| {
             let object = pool.beside(Kind::Address(family), &book.name_for(ip)?);

@@ -28,15 +28,17 @@ pub(super) struct Book {
     waiting: BTreeSet<Turn>,
     /// Claims that wait for one certain address.
     wanted: BTreeSet<(IpAddr, Turn)>,
-    /// Claims that publish an address whose object is not known: they get it again once nobody else has it.
+    /// Claims that publish an address whose object is not known, or names another claim: they get it again once nobody else
+    /// has it.
     pub lost: BTreeSet<(IpAddr, Id)>,
     /// Address objects of other names than the pool would give them, as people do, by their address. None of them are known
     /// while the pool is not.
     pub others: BTreeSet<(IpAddr, Id)>,
     /// Takes that are under way or went unanswered.
     pub takes: u32,
-    /// Address objects of other pools that have a name which ours would need, and the address that each blocks.
-    pub blocked: BTreeMap<Id, IpAddr>,
+    /// Address objects of others that have a name which ours would need, and the addresses that each blocks: an IPv4 and an
+    /// IPv6 address may need one name.
+    pub blocked: BTreeSet<(Id, IpAddr)>,
     /// The pool's own writes.
     pub chore: Chore,
 }
@@ -54,6 +56,8 @@ pub(super) struct Chore {
     pub stale: bool,
     /// No status is written before.
     pub next_status: Duration,
+    /// The print of the status that was last written, if the API server has not kept all of it.
+    pub unkept: Option<u64>,
 }
 
 impl Book {
@@ -88,7 +92,7 @@ impl Book {
     /// The addresses that names of other pools hold, and how many hold each.
     pub fn blocks(&self) -> BTreeMap<IpAddr, u32> {
         let mut blocks = BTreeMap::new();
-        self.blocked.values().for_each(|ip| *blocks.entry(*ip).or_default() += 1);
+        self.blocked.iter().for_each(|(_, ip)| *blocks.entry(*ip).or_default() += 1);
         blocks
     }
 
@@ -99,8 +103,8 @@ impl Book {
 
     /// Feeds what the pool will do from `now` on into a hasher, as far as it does not follow from its addresses and claims.
     pub fn digest(&self, now: Duration, into: &mut impl Hasher) {
-        let Chore { in_flight, unsure, retry, stale, next_status } = &self.chore;
-        (&self.pool, &self.blocked, in_flight, unsure, stale).hash(into);
+        let Chore { in_flight, unsure, retry, stale, next_status, unkept } = &self.chore;
+        (&self.pool, &self.blocked, in_flight, unsure, stale, unkept).hash(into);
         (retry.left(now), next_status.saturating_sub(now)).hash(into);
     }
 
@@ -180,6 +184,12 @@ impl Book {
         let certain = self.wanted.range((ip, first)..);
         let certain = certain.take_while(|(wanted, _)| *wanted == ip).map(|(_, turn)| turn);
         certain.chain(self.next_in_line()).cloned().collect()
+    }
+
+    /// The addresses that an object's name blocks.
+    pub fn blocked_by(&self, object: &Id) -> Vec<IpAddr> {
+        let first = (object.clone(), IpAddr::from([0, 0, 0, 0]));
+        self.blocked.range(first..).take_while(|(by, _)| by == object).map(|(_, ip)| *ip).collect()
     }
 
     /// Claims that publish `ip` and have lost its object.

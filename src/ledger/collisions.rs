@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use super::book::Book;
-use super::{Address, Id, Ledger, Pool};
+use super::{Address, Id, Ledger, Pool, Text};
 use crate::api::{Family, Kind};
 
 /// The addresses that a pool cannot hand out, as an object of another pool has the name that each needs.
@@ -33,7 +33,7 @@ impl Ledger {
     /// What a pool cannot hand out for want of a name.
     pub(super) fn collisions(&self, book: &Book, pool: &Pool) -> Collisions<'_> {
         let (mut of, mut blocks) = (BTreeMap::new(), BTreeMap::<IpAddr, u32>::new());
-        for (object, &ip) in &book.blocked {
+        for &(ref object, ip) in &book.blocked {
             match self.address(object) {
                 // A name that is about to be used is nobody's yet.
                 None => *blocks.entry(ip).or_default() += 1,
@@ -84,13 +84,33 @@ impl Ledger {
         let needs = |book: &Book| {
             book.pool.as_ref().is_some_and(|pool| Self::collides(book, pool, address).is_some())
         };
-        let pools = self.books_beside(&address.id).filter(|(_, book)| needs(book));
-        let pools: Vec<Id> = pools.map(|(id, _)| id.clone()).collect();
-        for pool in pools {
-            if let Some(book) = self.books.get_mut(&pool) {
-                book.chore.stale = true;
-            }
+        for pool in self.pools_of_name(&address.id) {
+            let Some(book) = self.books.get_mut(&pool).filter(|book| needs(book)) else { continue };
+            book.chore.stale = true;
             self.wake(&pool);
+        }
+    }
+
+    /// The pools that may name an address so: a `-` is behind the prefix, unless all that came after it was trimmed.
+    fn pools_of_name(&self, object: &Id) -> Vec<Id> {
+        let name = &*object.name;
+        let ends = name.match_indices('-').map(|(at, _)| at).chain([name.len()]);
+        let stems = ends.filter_map(|end| name.get(..end));
+        stems.flat_map(|stem| self.pools_with_stem(&object.namespace, stem)).cloned().collect()
+    }
+
+    fn pools_with_stem<'a>(&'a self, namespace: &Text, stem: &str) -> impl Iterator<Item = &'a Id> + 'a {
+        let key: (Text, Text) = (namespace.clone(), stem.into());
+        let first = (key.0.clone(), key.1.clone(), Id::new(Kind::Pool, "", ""));
+        let pools = self.stems.range(first..);
+        pools.take_while(move |(namespace, stem, _)| (namespace, stem) == (&key.0, &key.1)).map(|(.., id)| id)
+    }
+
+    /// Names no longer tell that they may be this pool's.
+    pub(super) fn drop_stem(&mut self, pool: &Id) {
+        let old = self.books.get(pool).and_then(|book| book.pool.as_ref());
+        if let Some(old) = old {
+            self.stems.remove(&(pool.namespace.clone(), old.name_prefix.clone(), pool.clone()));
         }
     }
 
@@ -104,23 +124,51 @@ impl Ledger {
     /// Notes that the name `by`, which ours for `ip` would need, is another pool's.
     pub(super) fn block(&mut self, pool: &Id, ip: IpAddr, by: &Id) {
         let Some(book) = self.books.get_mut(pool) else { return };
-        if book.blocked.insert(by.clone(), ip).is_none() {
+        if book.blocked.insert((by.clone(), ip)) {
             book.hold(ip);
             self.blocks.entry(by.clone()).or_default().insert(pool.clone());
             self.wake(pool);
         }
     }
 
-    /// Lets go of what a name blocks, unless there is an object or a claim that needs it.
+    /// Lets go of what a name blocks, unless there is an object or a claim that needs it. It may have contested the other
+    /// family's object of that name.
     pub(super) fn unblock(&mut self, by: &Id) {
-        if self.address(by).is_some() || self.lockers(by).next().is_some() {
+        if self.address(by).is_some() {
             return;
         }
-        for pool in self.blocks.remove(by).unwrap_or_default() {
-            let blocked = self.books.get_mut(&pool).and_then(|book| book.blocked.remove(by));
-            if let Some(ip) = blocked {
+        let twin = by.beside(Kind::Address(by.family().other()), &by.name);
+        if let Some(claim) = self.address(&twin).map(Address::claim_id) {
+            self.wake(&claim);
+        }
+        for pool in self.blocks.get(by).cloned().unwrap_or_default() {
+            let blocked = self.books.get(&pool).map(|book| book.blocked_by(by)).unwrap_or_default();
+            let needed = |ip: &IpAddr| self.lockers(by).any(|claim| !self.holds_of(claim, &pool, *ip));
+            let (_, free): (Vec<IpAddr>, Vec<IpAddr>) = blocked.iter().partition(|ip| needed(ip));
+            if free.len() == blocked.len() {
+                self.unblocks(by, &pool);
+            }
+            for ip in free {
+                if let Some(book) = self.books.get_mut(&pool) {
+                    book.blocked.remove(&(by.clone(), ip));
+                }
                 self.let_go(&pool, ip);
             }
+        }
+    }
+
+    /// Whether a claim holds `ip` of this pool itself: nothing has to block it then, least of all for that claim.
+    fn holds_of(&self, claim: &Id, pool: &Id, ip: IpAddr) -> bool {
+        let entry = self.claims.get(claim);
+        entry.is_some_and(|entry| entry.claim.pool_id() == *pool && entry.holds().contains(&Some(ip)))
+    }
+
+    /// An object blocks nothing of a pool any more.
+    fn unblocks(&mut self, by: &Id, pool: &Id) {
+        let Some(pools) = self.blocks.get_mut(by) else { return };
+        pools.remove(pool);
+        if pools.is_empty() {
+            self.blocks.remove(by);
         }
     }
 
@@ -128,12 +176,7 @@ impl Ledger {
     pub(super) fn unblock_all(&mut self, pool: &Id) {
         let blocked = self.books.get_mut(pool).map(|book| std::mem::take(&mut book.blocked));
         for (by, ip) in blocked.unwrap_or_default() {
-            if let Some(pools) = self.blocks.get_mut(&by) {
-                pools.remove(pool);
-                if pools.is_empty() {
-                    self.blocks.remove(&by);
-                }
-            }
+            self.unblocks(&by, pool);
             self.let_go(pool, ip);
         }
     }

@@ -25,7 +25,7 @@ impl Ledger {
             entry.holds().into_iter().for_each(|ip| add(entry.claim.pool_id(), ip));
         }
         for (id, book) in &self.books {
-            book.blocked.values().for_each(|&ip| add(id.clone(), Some(ip)));
+            book.blocked.iter().for_each(|&(_, ip)| add(id.clone(), Some(ip)));
         }
         let kept: BTreeMap<(Id, IpAddr), u32> = self
             .books
@@ -45,6 +45,12 @@ impl Ledger {
             self.blocks.keys().find(|by| self.address(by).is_none() && self.lockers(by).next().is_none());
         if let Some(name) = needless {
             return Err(format!("{name} blocks an address, and nobody needs it"));
+        }
+        let stems = self.books.iter().filter_map(|(id, book)| {
+            Some((id.namespace.clone(), book.pool.as_ref()?.name_prefix.clone(), id.clone()))
+        });
+        if stems.collect::<BTreeSet<_>>() != self.stems {
+            return Err("the prefixes of the pools are not those that are known".to_owned());
         }
         let lost = self
             .claims

@@ -19,7 +19,7 @@ impl Ledger {
         }
         self.claims.values().for_each(|entry| entry.digest(now, into));
         self.addresses.values().for_each(|entry| entry.digest(now, into));
-        (&self.clusters, &self.strays, &self.blocks, &self.tasks).hash(into);
+        (&self.clusters, &self.strays, &self.blocks, &self.tasks, &self.news).hash(into);
         self.surveys.digest(now, into);
         self.lists.digest(into);
         for (at, task) in &self.timers {

@@ -31,6 +31,7 @@ mod digest;
 mod figures;
 mod graveyard;
 mod held;
+mod kept;
 mod lists;
 mod names;
 mod pools;
@@ -122,25 +123,56 @@ pub struct Ledger {
     locks: BTreeSet<(Id, Id)>,
     /// Books that an address object of another pool blocks an address of, by that object.
     blocks: BTreeMap<Id, BTreeSet<Id>>,
+    /// The pools that there are, by namespace and `namePrefix`.
+    stems: BTreeSet<(Text, Text, Id)>,
     /// Lists of names that are under way before publications.
     surveys: claims::Surveys,
     graveyard: Graveyard,
     lists: Lists,
     tasks: BTreeSet<Task>,
+    under_way: UnderWay,
+    /// Pools whose standing has changed: their claims are to be looked at, and where it says so, what they publish may be
+    /// known only now.
+    news: BTreeMap<Id, bool>,
     /// How many tasks were looked at or dropped so far.
     done: u64,
     timers: BTreeSet<(Duration, Task)>,
     notices: Vec<Notice>,
+    /// Kinds of whose status the API server has dropped something.
+    unkept: BTreeSet<Kind>,
     names: Names,
 }
 
 /// Something to look at, in the order in which it is looked at: pools first, as they are few and claims wait for them,
-/// and claims by age.
+/// and claims by age. What is to be released [takes turns](Ledger::next_task) with what is to be served.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Task {
     Pool(Id),
-    Address(Id),
+    /// A claim that is to be served.
     Claim(Turn),
+    Address(Id),
+    /// A claim that is to be released.
+    Leaving(Turn),
+}
+
+/// How many writes are under way for claims that are served, and for what is released.
+#[derive(Clone, Copy, Default)]
+struct UnderWay {
+    serving: usize,
+    releasing: usize,
+}
+
+impl UnderWay {
+    /// The count that a write belongs to; a pool's own belongs to none.
+    fn of(&mut self, write: &Write) -> Option<&mut usize> {
+        match (write.subject.kind, &write.act) {
+            (Kind::Claim(_), Act::Delete { .. } | Act::Strip { .. }) | (Kind::Address(_), _) => {
+                Some(&mut self.releasing)
+            }
+            (Kind::Claim(_), _) => Some(&mut self.serving),
+            (Kind::Pool | Kind::Cluster, _) => None,
+        }
+    }
 }
 
 /// A write that is due, before it has its number.
@@ -162,13 +194,17 @@ impl Ledger {
             strays: BTreeMap::new(),
             locks: BTreeSet::new(),
             blocks: BTreeMap::new(),
+            stems: BTreeSet::new(),
             surveys: claims::Surveys::default(),
             graveyard: Graveyard::default(),
             lists: Lists::awaiting(kinds),
             tasks: BTreeSet::new(),
+            under_way: UnderWay::default(),
+            news: BTreeMap::new(),
             done: 0,
             timers: BTreeSet::new(),
             notices: Vec::new(),
+            unkept: BTreeSet::new(),
             names: Names::default(),
         }
     }
@@ -231,6 +267,7 @@ impl Ledger {
 
     /// Another decides: forgets what there would be to look at. A term begins with lists, and they show all of it again.
     pub fn stand_by(&mut self) {
+        self.spread_news();
         self.done += self.tasks.len() as u64;
         self.tasks.clear();
     }
@@ -245,20 +282,38 @@ impl Ledger {
             self.timers.pop_first();
             self.tasks.insert(task);
         }
+        self.spread_news();
         while due.len() < room {
-            let Some(task) = self.tasks.pop_first() else { break };
+            let Some(task) = self.next_task() else { break };
             self.done += 1;
             let step = match &task {
                 Task::Pool(id) => self.due_for_pool(id, now),
                 Task::Address(id) => self.due_for_address(id, now),
-                Task::Claim((_, id)) => self.due_for_claim(id, now, rng),
+                Task::Claim((_, id)) | Task::Leaving((_, id)) => self.due_for_claim(id, now, rng),
             };
             due.extend(step.map(|Step { subject, uid, act }| {
                 let number = self.graveyard.write_sent();
-                Write { number, subject, uid, act }
+                let write = Write { number, subject, uid, act };
+                if let Some(count) = self.under_way.of(&write) {
+                    *count += 1;
+                }
+                write
             }));
         }
         due
+    }
+
+    /// What is looked at next. Where there is something to serve and something to release, it is what fewer writes are under
+    /// way for: neither does a decommissioned rack keep a new machine waiting, nor a burst of claims what is to be freed.
+    fn next_task(&mut self) -> Option<Task> {
+        let least = Id::new(Kind::Pool, "", "");
+        let first = self.tasks.first()?;
+        let is_served = matches!(first, Task::Claim(_));
+        let releases = self.under_way.releasing < self.under_way.serving;
+        let release =
+            if is_served && releases { self.tasks.range(Task::Address(least)..).next() } else { None };
+        let next = release.unwrap_or(first).clone();
+        self.tasks.take(&next)
     }
 
     /// When [`Ledger::due`] may have something more, if nothing else happens before: at once if there is something to
@@ -267,7 +322,11 @@ impl Ledger {
         if !self.is_ready() {
             return None;
         }
-        if self.tasks.is_empty() { self.timers.first().map(|(at, _)| *at) } else { Some(Duration::ZERO) }
+        if self.tasks.is_empty() && self.news.is_empty() {
+            self.timers.first().map(|(at, _)| *at)
+        } else {
+            Some(Duration::ZERO)
+        }
     }
 
     /// Takes in what became of a write.
@@ -302,6 +361,9 @@ impl Ledger {
             | Outcome::Unknown(_) => {}
         }
         self.graveyard.write_landed(write.number);
+        if let Some(count) = self.under_way.of(write) {
+            *count -= 1;
+        }
         self.wake(&write.subject);
     }
 
@@ -317,6 +379,7 @@ impl Ledger {
             Kind::Address(_) => self.address_landed(write, outcome, now, rng),
             Kind::Cluster => {}
         }
+        self.note_kept(write, outcome);
         let (reason, message) = match outcome {
             Outcome::Refused(why) => {
                 ("WriteRefused", format!("the API server refused to {}: {why}", write.act))
@@ -397,7 +460,7 @@ impl Ledger {
             Kind::Pool => Task::Pool(id.clone()),
             Kind::Address(_) => Task::Address(id.clone()),
             Kind::Claim(_) => match self.claims.get(id) {
-                Some(entry) => Task::Claim(entry.turn()),
+                Some(entry) => entry.task(),
                 None => return,
             },
             Kind::Cluster => return,

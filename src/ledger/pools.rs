@@ -1,6 +1,6 @@
 //! Pools and their Clusters: when a pool hands out addresses, and its own writes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rand::Rng;
 
@@ -23,6 +23,8 @@ impl Ledger {
         let is_renamed = book.pool.as_ref().is_none_or(|old| old.name_prefix != pool.name_prefix);
         if is_renamed {
             self.unblock_all(&id);
+            self.drop_stem(&id);
+            self.stems.insert((id.namespace.clone(), pool.name_prefix.clone(), id.clone()));
         }
         let book = self.books.entry(id.clone()).or_default();
         let is_news = book.set_pool(pool);
@@ -51,6 +53,7 @@ impl Ledger {
 
     pub(super) fn forget_pool(&mut self, id: &Id) {
         self.unblock_all(id);
+        self.drop_stem(id);
         if let Some(book) = self.books.get_mut(id) {
             book.drop_pool();
         }
@@ -93,13 +96,26 @@ impl Ledger {
 
     /// Wakes the claims of a pool, as its standing changed; `relink` where what they publish may be known only now.
     fn wake_claims_of(&mut self, pool: &Id, relink: bool) {
-        let claims = self.claims_in(&pool.namespace).filter(|(_, entry)| entry.claim.pool == pool.name);
-        let claims: Vec<_> = claims.map(|(id, entry)| (id.clone(), entry.turn())).collect();
-        for (id, turn) in claims {
-            if relink {
-                self.relink_claim(&id);
+        *self.news.entry(pool.clone()).or_default() |= relink;
+    }
+
+    /// Wakes the claims of pools whose standing has changed: those of a namespace are gone through once, whatever has changed
+    /// in it.
+    pub(super) fn spread_news(&mut self) {
+        let news = std::mem::take(&mut self.news);
+        let namespaces: BTreeSet<&Text> = news.keys().map(|pool| &pool.namespace).collect();
+        for namespace in namespaces {
+            let claims = self.claims_in(namespace).filter_map(|(id, entry)| {
+                let relink = *news.get(&entry.claim.pool_id())?;
+                Some((entry.task(), relink.then(|| id.clone())))
+            });
+            let claims: Vec<_> = claims.collect();
+            for (task, relink) in claims {
+                if let Some(id) = relink {
+                    self.relink_claim(&id);
+                }
+                self.tasks.insert(task);
             }
-            self.tasks.insert(Task::Claim(turn));
         }
     }
 

@@ -9,7 +9,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use super::book::Book;
 use super::collisions::Collisions;
-use super::{Id, Ledger, Now, Pool};
+use super::{Id, Ledger, Now, Pool, kept};
 use crate::api::{Family, IPPoolStatus};
 
 /// A pool's status is written at most once in this time …
@@ -82,7 +82,7 @@ impl Ledger {
             available_ip_count: available,
             conditions,
         };
-        Some(DueStatus { status, size })
+        (book.chore.unkept != Some(kept::print(&status))).then_some(DueStatus { status, size })
     }
 
     /// `status.indexes` as it should be, its size, and whether it had to be cut off.

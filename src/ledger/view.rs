@@ -8,9 +8,10 @@ use crate::addr::AddressSet;
 impl Ledger {
     /// The addresses of a pool among `within` that somebody holds, in order: an address object of either family, a claim
     /// that publishes the address, or a write under way that may still take it. One that cannot be handed out only because
-    /// its name is another pool's is nobody's. `None` until all kinds were listed.
+    /// its name is another pool's is nobody's. `None` until all kinds were listed, and while what has just
+    /// changed of the pool was not looked at.
     pub fn held(&self, pool: &Id, within: &AddressSet) -> Option<Vec<IpAddr>> {
-        if !self.is_ready() {
+        if !self.is_ready() || self.news.contains_key(pool) {
             return None;
         }
         let Some(book) = self.books.get(pool) else { return Some(Vec::new()) };

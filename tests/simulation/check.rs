@@ -212,12 +212,17 @@ impl Check {
     /// What holds at every moment.
     pub fn always(&mut self, server: &Server) -> Verdict {
         let mut holders: BTreeMap<(&Id, IpAddr), (&Claim, &Published)> = BTreeMap::new();
+        // Pools that share a prefix share the names, and with them the addresses.
+        let mut named: BTreeMap<(&Text, IpAddr), (&Claim, &Published)> = BTreeMap::new();
         let mut alive = BTreeSet::new();
         for (_, claim) in server.claims() {
             let Some(published) = self.published.get(&claim.meta.uid) else { continue };
             alive.insert(claim.meta.uid.clone());
-            let other = holders.insert((&published.pool, published.ip), (claim, published));
-            if let Some((other, before)) = other.filter(|(_, before)| is_ours_to_prevent(before, published)) {
+            let name = claim.shown.address.as_ref().filter(|name| !name.starts_with("hand-"));
+            let by_name = name.and_then(|name| named.insert((name, published.ip), (claim, published)));
+            let by_pool = holders.insert((&published.pool, published.ip), (claim, published));
+            let mut others = by_pool.into_iter().chain(by_name);
+            if let Some((other, before)) = others.find(|(_, before)| is_ours_to_prevent(before, published)) {
                 return Err(format!("{} and {} both publish {}", other.id, claim.id, before.ip));
             }
         }

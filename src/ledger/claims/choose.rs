@@ -96,14 +96,26 @@ impl Ledger {
     }
 
     /// The address object that ours for `ip` would be, if that name is another's: of another pool, or of a claim that
-    /// needs it.
+    /// needs it. Or the other family's of that name, where it has the same address in another pool.
     pub(super) fn blocker(&self, claim: &Id, pool: &Id, ip: IpAddr) -> Option<Id> {
         let name = self.books.get(pool)?.name_for(ip)?;
         let object = claim.beside(Kind::Address(claim.family()), &name);
         let foreign = |other: &Address| other.ip != Some(ip) || other.pool != pool.name;
-        let taken =
-            self.address(&object).is_some_and(foreign) || self.lockers(&object).any(|other| other != claim);
-        taken.then_some(object)
+        if self.address(&object).is_some_and(foreign) || self.lockers(&object).any(|other| other != claim) {
+            return Some(object);
+        }
+        let twin = claim.beside(Kind::Address(claim.family().other()), &name);
+        self.is_elsewhere(&twin, pool, ip).then_some(twin)
+    }
+
+    /// Whether an object has `ip` in another pool than this, or a claim of another pool is having it made so.
+    pub(super) fn is_elsewhere(&self, object: &Id, pool: &Id, ip: IpAddr) -> bool {
+        let by_claim = |claim: &Id| {
+            let entry = self.claims.get(claim);
+            entry.is_some_and(|entry| entry.claim.pool != pool.name && entry.holds().contains(&Some(ip)))
+        };
+        self.address(object).is_some_and(|other| other.ip == Some(ip) && other.pool != pool.name)
+            || self.lockers(object).any(by_claim)
     }
 
     /// Whether something [blocks](Self::blocker) `ip`; if so, it counts as held for as long as that is so.

@@ -15,7 +15,7 @@ use std::time::Duration;
 use super::book::Turn;
 use super::held::Held;
 use super::retry::Retry;
-use super::{Address, Claim, Id, Ledger, Task, Text, Uid, Verdict};
+use super::{Address, Claim, Id, Ledger, Shown, Task, Text, Uid, Verdict};
 use crate::api::Kind;
 use fence::Fence;
 pub(super) use fence::Surveys;
@@ -37,7 +37,7 @@ pub(super) struct Entry {
     reserve: Option<Box<Reserve>>,
     /// Names of address objects that nobody else may make.
     locks: Vec<Text>,
-    /// The address that it publishes though the object is not known, as the book has it.
+    /// The address that it publishes though the object is not known or names another claim, as the book has it.
     lost: Option<IpAddr>,
     /// An address object that names it and was made for another.
     heirloom: Option<Box<Heirloom>>,
@@ -47,6 +47,8 @@ pub(super) struct Entry {
     pub retry: Retry,
     /// Why the API server refused to make an address object for it, when that was last tried.
     refusal: Option<Box<str>>,
+    /// The status that was last written, if the API server has not kept all of it.
+    pub unkept: Option<Box<Shown>>,
 }
 
 /// An address that is being taken or published, from the moment that is due until it is known what became of it.
@@ -120,6 +122,12 @@ impl Entry {
         (self.claim.created, self.claim.id.clone())
     }
 
+    /// That it is to be looked at.
+    pub fn task(&self) -> Task {
+        let is_leaving = self.claim.meta.deleting || self.claim.foreign;
+        if is_leaving { Task::Leaving(self.turn()) } else { Task::Claim(self.turn()) }
+    }
+
     /// Whether an address object that names this claim is this claim's: by UID; where none is known, or another, by
     /// name and pool, if it was made by hand, or the claim publishes it or [inherits](inherit) it.
     pub fn has(&self, address: &Address) -> bool {
@@ -145,7 +153,7 @@ impl Entry {
         &self.locks
     }
 
-    /// The address that it publishes though the object is not known.
+    /// The address that it publishes though the object is not known, or names another claim.
     pub fn lost(&self) -> Option<IpAddr> {
         self.lost
     }
@@ -172,9 +180,10 @@ impl Entry {
             in_flight,
             retry,
             refusal,
+            unkept,
         } = self;
         (claim, unsure, held, publishes, end, heirloom).hash(into);
-        (locks, queued, in_flight, retry.left(now), refusal, reserve.is_some()).hash(into);
+        (locks, queued, in_flight, retry.left(now), refusal, unkept, reserve.is_some()).hash(into);
         if let Some(reserve) = reserve {
             reserve.digest(now, *in_flight, into);
         }
@@ -261,6 +270,7 @@ impl Ledger {
             in_flight,
             retry: Retry::default(),
             refusal: None,
+            unkept: None,
         };
         self.wake_held(&entry);
         self.claims.insert(id.clone(), Box::new(entry));
@@ -336,13 +346,37 @@ impl Ledger {
         self.relock(id);
     }
 
+    /// Works out again what the claims publish that an address object concerns: the one that it names, and those that publish
+    /// it all the same.
+    pub(in crate::ledger) fn relink_publishers(
+        &mut self,
+        object: &Id,
+        named: &Id,
+        pool: &Id,
+        ip: Option<IpAddr>,
+    ) {
+        let losers = ip.and_then(|ip| Some(self.books.get(pool)?.losers(ip)));
+        let others = self.lockers(object).chain(losers.into_iter().flatten());
+        let publishes = |claim: &&Id| {
+            let entry = self.claims.get(*claim);
+            claim.family() == object.family() && entry.is_some_and(|entry| entry.publishes_object(object))
+        };
+        let others: Vec<Id> = others.filter(|claim| *claim != named).filter(publishes).cloned().collect();
+        self.relink_claim(named);
+        for claim in &others {
+            self.relink_claim(claim);
+            self.wake(claim);
+        }
+    }
+
     /// Works out again which names a claim needs: that of the object which it is having made or publishes, and, while
     /// that object does not exist, the one in its published status.
     fn relock(&mut self, id: &Id) {
         let Some(entry) = self.claims.get(id) else { return };
         let published = entry.claim.shown.address.as_ref();
-        let dangling = published.filter(|name| self.address(&entry.claim.address_id(name)).is_none());
-        let lost = dangling.and(entry.publishes);
+        let object = published.and_then(|name| self.address(&entry.claim.address_id(name)));
+        let dangling = published.filter(|_| object.is_none());
+        let lost = entry.publishes.filter(|_| object.is_none_or(|object| object.claim_id() != *id));
         let reserved = entry.reserve.as_ref().map(|reserve| &reserve.name);
         let locks: Vec<Text> = dangling.into_iter().chain(reserved).cloned().collect();
         self.set_lost(id, lost);

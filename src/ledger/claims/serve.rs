@@ -15,7 +15,7 @@ impl Ledger {
             return None;
         }
         if let Some(at) = entry.retry.due_after(now.elapsed) {
-            self.timers.insert((at, Task::Claim(entry.turn())));
+            self.timers.insert((at, entry.task()));
             // One that has to wait before its next try holds up nobody; its turn is kept by its age.
             self.leave_queue(id);
             return None;
@@ -211,6 +211,10 @@ impl Ledger {
         let ready = Ready { is, reason: reason.into(), message: message.into(), since };
         let others = shown.others.clone();
         let status = Shown { address, error: error.map(Text::from), ready: Some(ready), others };
+        let unkept = &self.claims.get(id)?.unkept;
+        if unkept.as_ref().is_some_and(|sent| sent.says(&status)) {
+            return None;
+        }
         Some(Act::Publish { version: meta.version, status })
     }
 }

@@ -7,6 +7,7 @@ use super::super::{Act, Address, Adoption, Id, Ledger, Now, Place, Verdict};
 use super::fence::Gate;
 use super::inherit::Heirloom;
 use super::{Entry, Reserve};
+use crate::api::Kind;
 
 impl Ledger {
     /// The address object that is to be a claim's: the one that it publishes, else one that was made for it. If what it
@@ -30,11 +31,17 @@ impl Ledger {
     }
 
     /// Whether nobody but this claim has the address of one of its address objects. A person may make one by hand for
-    /// an address that is handed out at that moment; names do not keep the two apart.
+    /// an address that is handed out at that moment; names do not keep the two apart. Nor do they keep the families of two
+    /// pools apart that share addresses and a `namePrefix`.
     pub(super) fn is_sole_holder(&self, entry: &Entry, address: &Address) -> bool {
         let Some(ip) = address.ip else { return false };
+        let pool = address.pool_id();
+        let twin = address.id.beside(Kind::Address(address.id.family().other()), &address.id.name);
+        if self.is_elsewhere(&twin, &pool, ip) {
+            return false;
+        }
         let own = 1 + entry.holds().into_iter().filter(|&held| held == Some(ip)).count();
-        let holders = self.books.get(&address.pool_id()).map_or(0, |book| book.holders(ip));
+        let holders = self.books.get(&pool).map_or(0, |book| book.holders(ip));
         holders as usize <= own
     }
 

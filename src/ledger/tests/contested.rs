@@ -161,8 +161,8 @@ fn an_address_whose_deletion_was_asked_for_is_published_only_once_that_deletion_
     scene.tear_away(&id(Kind::Address(Family::Capi), "p-10-0-0-1"));
     let due = scene.run_for(Duration::from_secs(1));
     let expected = [
-        "read address p-10-0-0-1",
         "read claim a",
+        "read address p-10-0-0-1",
         // Which makes another version of it.
         ADOPT,
         "bind claim a to p-10-0-0-1",
@@ -278,7 +278,7 @@ fn d1_an_address_whose_deletion_was_asked_for_and_that_is_published_since_become
     // Another controller, for which the twin is gone, has let the claim publish it.
     scene.change_claim("a", |claim| claim.shown.address = Some("p-10-0-0-1".into()));
     let due = scene.run_for(Duration::from_secs(1));
-    assert_eq!(due[..3], ["read address p-10-0-0-1", ADOPT, "bind claim a to p-10-0-0-1"]);
+    assert_eq!(due[..3], [ADOPT, "read address p-10-0-0-1", "bind claim a to p-10-0-0-1"]);
 }
 
 #[test]

@@ -107,3 +107,55 @@ fn d6_a_published_name_tells_its_address_also_where_there_is_a_dot_in_the_prefix
     scene.run();
     assert_eq!(scene.bound(), [("a", "site.9-10-0-0-1"), ("b", "site.9-10-0-0-2")]);
 }
+
+#[test]
+fn s4_one_name_may_block_two_addresses() {
+    // A name may not end in `-`, so that an IPv6 address that ends in `::` needs the name of an IPv4 address.
+    let mut scene = Scene::with(pool_of(&spec(&["10.0.0.1", "10:0:0:1::"])));
+    scene.add(Address { pool: "q".into(), ..by_hand("p-10-0-0-1", "10.0.0.1", "x") });
+    let due = scene.after(claim("a"));
+    assert_eq!(due[0], "fail claim a: PoolExhausted: Exhausted IP Pools");
+    scene.tear_away(&address_id("p-10-0-0-1"));
+    assert_eq!(scene.run()[0], "take 10.0.0.1 for claim a");
+}
+
+#[test]
+fn d1_pools_that_share_addresses_and_a_prefix_keep_the_families_apart_too() {
+    let mut scene = Scene::with(pool("10.0.0.1-10.0.0.2"));
+    scene.add(twin("q", "10.0.0.1-10.0.0.2"));
+    scene.after(claim("a"));
+    scene.after(Claim { pool: "q".into(), ..capi_claim("b") });
+    assert_eq!(scene.bound(), [("a", "p-10-0-0-1"), ("b", "p-10-0-0-2")]);
+    // Neither has room left; what one gives back, the other may have.
+    let waits = scene.after(Claim { pool: "q".into(), ..capi_claim("c") });
+    assert!(waits.contains(&"tell capi claim c: PoolExhausted: Exhausted IP Pools".to_owned()), "{waits:?}");
+    scene.delete(&claim_id("a"));
+    scene.run();
+    assert_eq!(scene.bound(), [("b", "p-10-0-0-2"), ("c", "p-10-0-0-1")]);
+}
+
+#[test]
+fn d1_of_two_pools_takes_at_once_in_both_families_one_is_moved() {
+    let mut scene = Scene::with(pool("10.0.0.1-10.0.0.2"));
+    scene.add(twin("q", "10.0.0.1-10.0.0.2"));
+    scene.run();
+    scene.add(claim("a"));
+    scene.add(Claim { pool: "q".into(), ..capi_claim("b") });
+    let due: Vec<String> = scene.due().into_iter().filter(|act| act.starts_with("take")).collect();
+    assert_eq!(due, ["take 10.0.0.1 for claim a", "take 10.0.0.2 for capi claim b"]);
+}
+
+#[test]
+fn d1_an_object_that_the_fence_finds_in_another_pool_counts() {
+    let mut scene = Scene::with(pool("10.0.0.1-10.0.0.2"));
+    scene.add(twin("q", "10.0.0.1-10.0.0.2"));
+    scene.run();
+    scene.add(Claim { pool: "q".into(), ..capi_claim("b") });
+    assert_eq!(scene.due()[0], "take 10.0.0.1 for capi claim b");
+    // Another controller has given it to a claim of the other family, in the other pool.
+    let uid = scene.add_unseen(claim("a"));
+    scene.add_unseen(made("p-10-0-0-1", "10.0.0.1", "a", &uid.to_string()));
+    scene.done();
+    scene.run();
+    assert_eq!(scene.bound(), [("b", "p-10-0-0-2")]);
+}

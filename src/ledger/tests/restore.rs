@@ -261,3 +261,16 @@ fn l6_what_a_later_claim_has_inherited_is_not_released_for_one_that_was_torn_awa
     assert_eq!(scene.bound(), [("a", "p-10-0-0-1")]);
     assert!(!scene.server.objects[&address_id("p-10-0-0-1")].meta().deleting);
 }
+
+#[test]
+fn d6_who_publishes_an_object_of_another_claim_has_the_address_once_that_is_gone() {
+    let mut scene = Scene::with(pool("10.0.0.1"));
+    scene.after(claim("y"));
+    let shown = Shown { address: Some("p-10-0-0-1".into()), ..Shown::default() };
+    let due = scene.after(Claim { shown, ..claim("x") });
+    assert_eq!(due, ["fail claim x: PoolExhausted: Exhausted IP Pools (still p-10-0-0-1)"]);
+    scene.delete(&claim_id("y"));
+    let due = scene.run();
+    assert!(due.contains(&"take 10.0.0.1 for claim x".to_owned()), "{due:?}");
+    assert_eq!(scene.bound(), [("x", "p-10-0-0-1")]);
+}

@@ -17,6 +17,8 @@ pub struct Server {
     /// What has ended, for the watches to tell.
     ended: Vec<(Id, Uid)>,
     version: u64,
+    /// It knows of a status what Metal3's CRDs have.
+    pub keeps_no_conditions: bool,
 }
 
 impl Server {
@@ -61,6 +63,7 @@ impl Server {
     /// Carries out a write.
     pub fn carry_out(&mut self, write: &Write) -> Outcome {
         let (subject, uid) = (&write.subject, &write.uid);
+        let keeps_no_conditions = self.keeps_no_conditions;
         match &write.act {
             Act::Take(new) if self.objects.contains_key(&new.id) => Outcome::Exists,
             Act::Take(new) => Outcome::Seen(self.create(address(new).into())),
@@ -88,6 +91,9 @@ impl Server {
                 self.guarded(subject, uid, |seen| {
                     let Seen::Claim(claim) = seen else { panic!("only claims publish") };
                     claim.shown = status.clone();
+                    if keeps_no_conditions {
+                        claim.shown.ready = None;
+                    }
                     if claim.id.family() == Family::Capi {
                         // The kind has no such field.
                         claim.shown.error = None;
@@ -105,6 +111,10 @@ impl Server {
                 self.guarded(subject, uid, |seen| {
                     let Seen::Pool(pool) = seen else { panic!("only pools have that status") };
                     pool.status = read(status);
+                    if keeps_no_conditions {
+                        let PoolStatusSeen { indexes, last_updated, .. } = pool.status;
+                        pool.status = PoolStatusSeen { indexes, last_updated, ..PoolStatusSeen::default() };
+                    }
                 })
             }
         }

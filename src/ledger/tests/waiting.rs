@@ -282,3 +282,55 @@ fn s1_a_claim_that_leaves_the_line_lets_the_next_one_have_what_is_free() {
     scene.run();
     assert_eq!(scene.bound(), [("next", "p-10-0-0-1")]);
 }
+
+/// All that is due, one write after the other.
+fn one_by_one(scene: &mut Scene) -> Vec<String> {
+    let mut said = Vec::new();
+    loop {
+        let due = scene.due_at_most(1);
+        if due.is_empty() {
+            return said;
+        }
+        said.extend(due);
+        scene.done();
+    }
+}
+
+#[test]
+fn who_is_released_keeps_nobody_waiting_who_is_to_be_served() {
+    let mut scene = Scene::with(pool("10.0.0.1-10.0.0.9"));
+    for name in ["a", "b", "c", "d"] {
+        scene.after(claim(name));
+    }
+    for name in ["a", "b", "c", "d"] {
+        scene.delete(&claim_id(name));
+    }
+    scene.add(claim("new"));
+    let said = one_by_one(&mut scene);
+    assert_eq!(said[..2], ["take 10.0.0.5 for claim new", "bind claim new to p-10-0-0-5"]);
+    assert!(said.contains(&"strip claim d".to_owned()), "{said:?}");
+}
+
+#[test]
+fn where_there_is_room_for_a_few_writes_who_is_served_and_who_is_released_share_it() {
+    let mut scene = Scene::with(pool("10.0.0.1-10.0.0.9"));
+    for name in ["a", "b", "c"] {
+        scene.after(claim(name));
+    }
+    for name in ["a", "b", "c"] {
+        scene.delete(&claim_id(name));
+    }
+    for name in ["d", "e", "f"] {
+        scene.add(claim(name));
+    }
+    let due = scene.due_at_most(4);
+    let (takes, releases): (Vec<&str>, Vec<&str>) =
+        due.iter().map(String::as_str).partition(|act| act.starts_with("take"));
+    assert_eq!((takes.len(), releases.len()), (2, 2), "{due:?}");
+    // One that is done makes room for the next of its kind.
+    scene.succeed();
+    assert_eq!(scene.due_at_most(1), ["bind claim d to p-10-0-0-4"]);
+    scene.done();
+    scene.run();
+    assert_eq!(scene.bound().len(), 3);
+}

@@ -1,0 +1,77 @@
+//! Whether the API server keeps what is written to a status.
+//!
+//! A CRD that is not this version's, such as that of the controller that this one replaces, has the API server drop the members
+//! that it does not know. What was sent and not kept is remembered and not sent again, or there would be no end of it.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use super::{Act, Ledger, Notice, Outcome, PoolStatusSeen, Seen, Shown, Write, fingerprint};
+use crate::api::IPPoolStatus;
+
+impl Shown {
+    /// Whether it says the same, whoever else says what, and since whenever.
+    pub(super) fn says(&self, other: &Self) -> bool {
+        let ready = |shown: &Self| {
+            shown.ready.as_ref().map(|ready| (ready.is, ready.reason.clone(), ready.message.clone()))
+        };
+        self.address == other.address && self.error == other.error && ready(self) == ready(other)
+    }
+}
+
+/// Identifies what a pool's status says, but for when.
+pub(super) fn print(status: &IPPoolStatus) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (&status.indexes, status.capacity, status.available_ip_count).hash(&mut hasher);
+    for condition in &status.conditions {
+        (&condition.type_, &condition.status, &condition.reason, &condition.message).hash(&mut hasher);
+    }
+    hasher.finish()
+}
+
+/// Whether a pool shows what was written.
+fn shows(seen: &PoolStatusSeen, sent: &IPPoolStatus) -> bool {
+    let indexes = sent.indexes.iter().map(|(claim, ip)| (claim.as_str(), ip.as_str()));
+    seen.indexes == fingerprint(indexes)
+        && seen.capacity == sent.capacity
+        && seen.available == sent.available_ip_count
+        && seen.conditions == sent.conditions
+}
+
+impl Ledger {
+    /// Notes what of a status was not kept. A person is told of the first of each kind.
+    pub(super) fn note_kept(&mut self, write: &Write, outcome: &Outcome) {
+        let id = &write.subject;
+        let is_kept = match (&write.act, outcome) {
+            (Act::Publish { status, .. }, Outcome::Seen(Seen::Claim(seen))) => {
+                let is_kept = seen.shown.says(status);
+                if let Some(entry) = self.claims.get_mut(id) {
+                    entry.unkept = (!is_kept).then(|| Box::new(status.clone()));
+                }
+                is_kept
+            }
+            (Act::PoolStatus(status), Outcome::Seen(Seen::Pool(seen))) => {
+                let is_kept = shows(&seen.status, status);
+                if let Some(book) = self.books.get_mut(id) {
+                    book.chore.unkept = (!is_kept).then(|| print(status));
+                }
+                is_kept
+            }
+            _ => return,
+        };
+        if is_kept || !self.unkept.insert(id.kind) {
+            return;
+        }
+        let kind = id.kind.resource();
+        let message = format!(
+            "the API server drops a part of the status: the CustomResourceDefinition {}.{} is not this version's; apply \
+             that and restart the controller",
+            kind.plural, kind.group
+        );
+        self.notices.push(Notice {
+            about: id.clone(),
+            uid: write.uid.clone(),
+            reason: "StatusNotKept",
+            message,
+        });
+    }
+}
