@@ -58,6 +58,15 @@ pub(super) struct Chore {
     pub next_status: Duration,
     /// The print of the status that was last written, if the API server has not kept all of it.
     pub unkept: Option<u64>,
+    /// Why the API server refused to let the pool be made ours, when that was last tried.
+    pub refusal: Option<Box<str>>,
+}
+
+impl Chore {
+    /// Why the pool cannot be made ours, where that is more than a short failure.
+    pub fn refused(&self) -> Option<&str> {
+        self.refusal.as_deref().filter(|_| self.retry.keeps_failing())
+    }
 }
 
 impl Book {
@@ -103,8 +112,8 @@ impl Book {
 
     /// Feeds what the pool will do from `now` on into a hasher, as far as it does not follow from its addresses and claims.
     pub fn digest(&self, now: Duration, into: &mut impl Hasher) {
-        let Chore { in_flight, unsure, retry, stale, next_status, unkept } = &self.chore;
-        (&self.pool, &self.blocked, in_flight, unsure, stale, unkept).hash(into);
+        let Chore { in_flight, unsure, retry, stale, next_status, unkept, refusal } = &self.chore;
+        (&self.pool, &self.blocked, in_flight, unsure, stale, unkept, refusal).hash(into);
         (retry.left(now), next_status.saturating_sub(now)).hash(into);
     }
 

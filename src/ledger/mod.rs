@@ -335,7 +335,7 @@ impl Ledger {
         if current {
             self.landed(write, &outcome, now, rng);
         }
-        self.surveyed(write, &outcome);
+        self.surveyed(write, &outcome, now, rng);
         match outcome {
             Outcome::Seen(seen) => {
                 let id = seen.id().clone();

@@ -192,15 +192,20 @@ impl Ledger {
     fn chore(&mut self, id: &Id, now: Now) -> Option<Act> {
         let book = self.books.get(id)?;
         let pool = book.pool.as_ref()?;
-        if !self.is_paused(id) {
-            let meta = &pool.meta;
-            if let Some(at) = meta.finalizers.ours.filter(|_| meta.deleting && !book.in_use()) {
-                return Some(Act::Strip { object: id.clone(), uid: meta.uid.clone(), at });
-            }
-            if let Some(dress) = self.dress(pool) {
-                return Some(Act::Dress(Box::new(dress)));
-            }
+        let is_paused = self.is_paused(id);
+        let meta = &pool.meta;
+        if let Some(at) = meta.finalizers.ours.filter(|_| meta.deleting && !book.in_use() && !is_paused) {
+            return Some(Act::Strip { object: id.clone(), uid: meta.uid.clone(), at });
         }
+        let dress = if is_paused { None } else { self.dress(pool) };
+        let dress = dress.map(|dress| Act::Dress(Box::new(dress)));
+        // Where it cannot be made ours, its status says so between the tries.
+        if dress.is_some() && book.chore.refused().is_none() { dress } else { self.tell(id, now).or(dress) }
+    }
+
+    /// The write of the pool's status, if that is due.
+    fn tell(&mut self, id: &Id, now: Now) -> Option<Act> {
+        let book = self.books.get(id)?;
         if !book.chore.stale {
             return None;
         }
@@ -245,8 +250,17 @@ impl Ledger {
         let chore = &mut book.chore;
         chore.in_flight = false;
         let is_status = matches!(write.act, Act::PoolStatus(_));
+        let was_refused = chore.refused().is_some();
+        if let Act::Dress(_) = write.act {
+            chore.refusal = match outcome {
+                Outcome::Refused(why) => Some(why.as_str().into()),
+                _ => None,
+            };
+        }
         match outcome {
             Outcome::Seen(_) if matches!(write.act, Act::Look { .. }) => chore.unsure = false,
+            // A status between two tries to make the pool ours is no success of these.
+            Outcome::Seen(_) if is_status && was_refused => {}
             Outcome::Seen(_) | Outcome::Names { .. } => chore.retry.succeeded(),
             Outcome::Gone => chore.unsure = false,
             Outcome::NotNow(wish) => chore.retry.failed(now.elapsed, *wish, rng),
@@ -256,6 +270,10 @@ impl Ledger {
             }
         }
         chore.stale |= is_status && !matches!(outcome, Outcome::Seen(_));
+        if !was_refused && chore.refused().is_some() {
+            chore.stale = true;
+            self.wake_claims_of(&write.subject, false);
+        }
     }
 }
 

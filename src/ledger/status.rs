@@ -115,6 +115,11 @@ impl Ledger {
         if let Some(why) = self.pool_paused(&pool.id) {
             return not("Paused", why);
         }
+        if pool.meta.finalizers.ours.is_none()
+            && let Some(why) = book.chore.refused()
+        {
+            return not("WriteRefused", format!("The pool cannot be made ours: {why}"));
+        }
         let ignored = violations(pool);
         if book.space.capacity() == 0 {
             let why = if ignored.is_empty() { "The pool holds no address".to_owned() } else { ignored };

@@ -189,7 +189,7 @@ impl Scene {
     }
 
     /// What the controller has logged, for the report of a failed test.
-    fn log(&self) -> String {
+    pub fn log(&self) -> String {
         let log = std::fs::read_to_string(self.log_path()).unwrap_or_default();
         let tail: Vec<&str> = log.lines().rev().take(40).collect();
         tail.into_iter().rev().collect::<Vec<_>>().join("\n")

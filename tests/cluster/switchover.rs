@@ -3,13 +3,15 @@
 use std::time::Duration;
 
 use ipam::api::{Family, Kind};
-use kube::ResourceExt;
-use kube::api::{DeleteParams, DynamicObject, PatchParams};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams};
+use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 use testbed::proxy::Match;
+use testbed::{ControlPlane, Options};
 
 use crate::metal3::{VANISHED, address_name};
-use crate::scene::{Scene, for_both_families, no_finalizers, published, ready};
+use crate::scene::{CAPI_CRDS, Scene, for_both_families, install, no_finalizers, published, quiet, ready};
 
 for_both_families!(
     bound_claims_keep_their_addresses_and_their_address_objects,
@@ -170,4 +172,50 @@ async fn what_is_handed_back_is_what_the_former_controller_reads(family: Family)
     assert_eq!(published(&claim).as_deref(), Some("p-10-0-0-1"));
     assert_eq!(claim.data["status"]["errorMessage"], Value::Null);
     assert_eq!(claim.data["status"]["conditions"][0]["reason"], "AddressAllocated");
+}
+
+/// Metal3's CRDs know of a claim's status the address and the error alone, and of a pool's neither conditions nor counts: what
+/// the API server does not keep may not be written again and again.
+#[tokio::test]
+async fn where_the_former_crds_are_left_in_place_claims_are_served_and_nothing_is_written_without_end() {
+    let plane = std::sync::Arc::new(ControlPlane::start(Options::default()).await.unwrap());
+    install(&plane, &CAPI_CRDS).await;
+    let crds: Api<CustomResourceDefinition> = Api::all(plane.client());
+    for (kind, unknown) in
+        [("ipclaims", &["conditions"][..]), ("ippools", &["conditions", "capacity", "availableIPCount"])]
+    {
+        let remove = |member: &&str| json!({"op": "remove", "path": format!("/spec/versions/0/schema/openAPIV3Schema/properties/status/properties/{member}")});
+        let patch: Value = unknown.iter().map(remove).collect();
+        let name = format!("{kind}.ipam.metal3.io");
+        let patch = Patch::Json::<()>(serde_json::from_value(patch).unwrap());
+        crds.patch(&name, &PatchParams::default(), &patch).await.unwrap();
+    }
+    let mut scene = Scene::on(plane, Family::Metal3, "former-crds").await;
+    scene.create_claim_with("probe", "nowhere", json!({})).await;
+    let condition = json!({"status": {"conditions": [{
+        "type": "T", "status": "True", "reason": "R", "message": "m", "lastTransitionTime": "2026-01-01T00:00:00Z",
+    }]}});
+    let pruned = || async {
+        let patch = Patch::Merge(&condition);
+        let probe = scene.claims.patch_status("probe", &PatchParams::default(), &patch).await.unwrap();
+        probe.data["status"]["conditions"].is_null().then_some(())
+    };
+    scene.until("the CRDs are in effect", pruned).await;
+
+    scene.start_controller();
+    scene.create_pool("p", &json!({"pools": [{"start": "10.0.0.1", "end": "10.0.0.2"}]})).await;
+    for name in ["a", "b", "c"] {
+        scene.create_claim(name).await;
+    }
+    let served = || async {
+        let full =
+            scene.claims.get("c").await.unwrap().data["status"]["errorMessage"] == "Exhausted IP Pools";
+        let bound = published(&scene.claims.get("b").await.unwrap()).is_some();
+        (full && bound).then_some(())
+    };
+    scene.until("two claims are bound, and one is told why not", served).await;
+    scene.claims.delete("a", &DeleteParams::default()).await.unwrap();
+    let inherited = || async { published(&scene.claims.get("c").await.unwrap()).map(drop) };
+    scene.until("the third has the address of the first", inherited).await;
+    quiet(|| scene.proxy.count(&Match::writes()), Duration::from_secs(5), || scene.log()).await;
 }

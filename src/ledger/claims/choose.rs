@@ -16,7 +16,13 @@ impl Ledger {
         let pool = entry.claim.pool_id();
         let book = self.books.get(&pool)?;
         // Nothing is handed out before the pool is held; that it is wakes the claims.
-        book.pool.as_ref()?.meta.finalizers.ours?;
+        if book.pool.as_ref()?.meta.finalizers.ours.is_none() {
+            let why = book.chore.refused()?;
+            return Some(Choice::Not(Verdict::NotReady(format!(
+                "The pool \"{}\" cannot be made ours: {why}",
+                pool.name
+            ))));
+        }
         // An address that a person made by hand may have been published although the pool does not have it. And as long as
         // nothing is asked for, another one may be wished for, or this one be reserved.
         if let Some(reserve) = &entry.reserve

@@ -11,7 +11,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{Hash, Hasher};
 use std::time::Duration;
 
-use super::super::{Act, Id, Ledger, Now, Outcome, Task, Text, Write};
+use rand::Rng;
+
+use super::super::retry::Retry;
+use super::super::{Act, Id, Ledger, Now, Outcome, Text, Write};
 use crate::api::Kind;
 
 /// With more objects of the other family than this in the namespace, reading one by name costs the API server less than
@@ -55,15 +58,16 @@ struct Survey {
     covered: BTreeSet<Id>,
     /// Claims that need the one after that.
     next: BTreeSet<Id>,
-    /// That one is not asked for before, so that it covers more than a few takes.
+    /// That one is not asked for before, so that it covers more than a few takes, and after a failure.
     not_before: Duration,
+    retry: Retry,
 }
 
 impl Surveys {
     /// Feeds what they will do from `now` on into a hasher.
     pub fn digest(&self, now: Duration, into: &mut impl Hasher) {
-        for (key, Survey { under_way, covered, next, not_before }) in &self.0 {
-            (key, under_way, covered, next, not_before.saturating_sub(now)).hash(into);
+        for (key, Survey { under_way, covered, next, not_before, retry }) in &self.0 {
+            (key, under_way, covered, next, not_before.saturating_sub(now), retry.left(now)).hash(into);
         }
     }
 
@@ -98,8 +102,8 @@ impl Ledger {
             if !survey.covered.contains(id) {
                 survey.next.insert(id.clone());
             }
-            if let Some(turn) = self.claims.get(id).map(|entry| entry.turn()).filter(|_| !survey.under_way) {
-                self.timers.insert((survey.not_before, Task::Claim(turn)));
+            if let Some(task) = self.claims.get(id).map(|entry| entry.task()).filter(|_| !survey.under_way) {
+                self.timers.insert((survey.not_before, task));
             }
             return Gate::Wait;
         }
@@ -111,25 +115,56 @@ impl Ledger {
     }
 
     /// Takes in what became of a list of names, for all claims that it covers.
-    pub(in crate::ledger) fn surveyed(&mut self, write: &Write, outcome: &Outcome) {
+    pub(in crate::ledger) fn surveyed(
+        &mut self,
+        write: &Write,
+        outcome: &Outcome,
+        now: Now,
+        rng: &mut impl Rng,
+    ) {
         let Act::Survey { kind } = write.act else { return };
         let key = (write.subject.namespace.clone(), kind);
         let Some(survey) = self.surveys.0.get_mut(&key) else { return };
         survey.under_way = false;
         let covered = std::mem::take(&mut survey.covered);
+        let none = BTreeSet::new();
+        let (names, complete) = match outcome {
+            Outcome::Names { names, complete } => (names, *complete),
+            // The kind is not served any more: it has no objects.
+            Outcome::Gone => (&none, true),
+            Outcome::NotNow(wish) => return self.survey_again(&key, covered, *wish, now, rng),
+            _ => return self.survey_again(&key, covered, None, now, rng),
+        };
+        survey.retry.succeeded();
         let next: Vec<Id> = survey.next.iter().cloned().collect();
         if next.is_empty() {
             self.surveys.0.remove(&key);
         }
         for claim in &covered {
-            match outcome {
-                Outcome::Names { names, complete } => self.compare(claim, names, *complete),
-                // The kind is not served any more: it has no objects.
-                Outcome::Gone => self.compare(claim, &BTreeSet::new(), true),
-                _ => {}
-            }
+            self.compare(claim, names, complete);
         }
         covered.iter().chain(&next).for_each(|claim| self.wake(claim));
+    }
+
+    /// A list that failed is asked for again after a while, whoever asks for it: all wait for the same.
+    fn survey_again(
+        &mut self,
+        key: &(Text, Kind),
+        covered: BTreeSet<Id>,
+        wish: Option<Duration>,
+        now: Now,
+        rng: &mut impl Rng,
+    ) {
+        let Some(survey) = self.surveys.0.get_mut(key) else { return };
+        survey.retry.failed(now.elapsed, wish, rng);
+        survey.not_before = survey.retry.due_after(now.elapsed).unwrap_or(survey.not_before);
+        survey.next.extend(covered);
+        if survey.next.is_empty() {
+            self.surveys.0.remove(key);
+            return;
+        }
+        let turns = survey.next.iter().filter_map(|claim| Some(self.claims.get(claim)?.task()));
+        self.timers.extend(turns.map(|task| (survey.not_before, task)));
     }
 
     /// Whether the other family has an object of the name that a claim has taken, as far as these names say.

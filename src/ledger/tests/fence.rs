@@ -225,3 +225,20 @@ fn d1_the_other_family_is_read_too_where_the_pool_went_meanwhile_as_another_cont
     scene.done();
     assert_eq!(scene.due(), ["read capi address p-10-0-0-1"]);
 }
+
+#[test]
+fn a_list_that_is_put_off_is_not_asked_for_by_the_next_claim() {
+    let mut scene = scene("10.0.0.1-10.0.0.99");
+    for n in 0..20 {
+        scene.add(claim(&format!("c{n:02}")));
+    }
+    scene.due();
+    scene.done();
+    assert_eq!(scene.due(), ["survey for claim c00"]);
+    scene.reply(Outcome::NotNow(Some(Duration::from_secs(8))));
+    let due = scene.run_for(Duration::from_secs(7));
+    assert!(!due.iter().any(|act| act.starts_with("survey")), "{due:?}");
+    let due = scene.run_for(Duration::from_secs(2));
+    assert_eq!(due.iter().filter(|act| act.starts_with("survey")).count(), 1, "{due:?}");
+    assert_eq!(scene.bound().len(), 20);
+}

@@ -240,3 +240,33 @@ fn a_pool_made_anew_while_a_write_for_the_old_one_is_under_way_is_served() {
     scene.reply(Outcome::GuardFailed("the UID is another".into()));
     assert_eq!(scene.after(claim("a"))[1..], ["take 10.0.0.1 for claim a", "bind claim a to p-10-0-0-1"]);
 }
+
+#[test]
+fn s2_a_pool_that_cannot_be_made_ours_and_its_claims_say_so() {
+    let mut scene = Scene::unlisted();
+    scene.add(Pool { meta: meta(Finalizers::default()), ..pool("10.0.0.1") });
+    scene.add(claim("a"));
+    scene.list_all();
+    let mut said = Vec::new();
+    for _ in 0..40 {
+        said.extend(scene.due());
+        while let Some(write) = scene.sent.first() {
+            match &write.act {
+                Act::Dress(_) => scene.reply(Outcome::Refused("a policy forbids it".into())),
+                _ => scene.succeed(),
+            }
+        }
+        scene.pass(Duration::from_secs(5));
+    }
+    let tries = said.iter().filter(|act| act.starts_with("dress")).count();
+    assert!((5..20).contains(&tries), "{said:?}");
+    let why = "The pool \"p\" cannot be made ours: a policy forbids it";
+    assert_eq!(said.iter().filter(|act| **act == format!("tell claim a: PoolNotReady: {why}")).count(), 1);
+    let status = &scene.server.statuses[&pool_id("p")];
+    assert_eq!(status.conditions[0].reason, "WriteRefused");
+    assert_eq!(status.conditions[0].message, "The pool cannot be made ours: a policy forbids it");
+    // The policy goes.
+    scene.run_for(Duration::from_mins(1));
+    assert_eq!(scene.bound(), [("a", "p-10-0-0-1")]);
+    assert_eq!(scene.server.statuses[&pool_id("p")].conditions[0].reason, "Exhausted");
+}

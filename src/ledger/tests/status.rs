@@ -349,15 +349,15 @@ fn what_the_api_server_does_not_keep_is_written_once() {
     scene.add(pool("10.0.0.1-10.0.0.2"));
     assert_eq!(scene.run(), ["status of pool p"]);
     assert_eq!(scene.after(claim("a")), ["take 10.0.0.1 for claim a", "bind claim a to p-10-0-0-1"]);
-    assert_eq!(scene.run_for(Duration::from_secs(60)), ["status of pool p"]);
+    assert_eq!(scene.run_for(Duration::from_mins(1)), ["status of pool p"]);
     // What is to be said changes: it is tried again.
     scene.after(claim("b"));
     let due = scene.after(claim("c"));
     assert_eq!(due, ["fail claim c: PoolExhausted: Exhausted IP Pools"]);
     scene.delete(&claim_id("a"));
-    let due = scene.run_for(Duration::from_secs(60));
+    let due = scene.run_for(Duration::from_mins(1));
     assert!(due.contains(&"bind claim c to p-10-0-0-1".to_owned()), "{due:?}");
-    assert_eq!(scene.run_for(Duration::from_secs(60)), NOTHING);
+    assert_eq!(scene.run_for(Duration::from_mins(1)), NOTHING);
     let told: Vec<_> = scene.notices().into_iter().map(|notice| (notice.about, notice.reason)).collect();
     assert_eq!(told, [(pool_id("p"), "StatusNotKept"), (claim_id("a"), "StatusNotKept")]);
 }
