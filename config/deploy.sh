@@ -5,7 +5,8 @@ cd "$(dirname "$0")/.."
 kubectl=${KUBECTL:-kubectl}
 namespace=${NAMESPACE:-metal3-ipam-system}
 timeout=${TIMEOUT:-180}
-webhooks=validatingwebhookconfiguration/ipam-validating-webhook-configuration
+webhooks=(validatingwebhookconfiguration/ipam-validating-webhook-configuration
+  mutatingwebhookconfiguration/ipam-mutating-webhook-configuration)
 
 if [ -z "${IMG:-}" ]; then
   echo 'error: which image? IMG=registry/name:tag says it' >&2
@@ -26,21 +27,60 @@ explain() {
   echo "error: the controller is not ready within $timeout s" >&2
   "$kubectl" -n "$namespace" get pods -l control-plane=controller-manager -o wide >&2
   "$kubectl" -n "$namespace" get events --field-selector type=Warning --sort-by .lastTimestamp 2>&1 | tail -5 >&2
-  echo "hint: \`kubectl -n $namespace logs deployment/ipam-controller-manager\` shows what it says itself" >&2
+  echo "hint: \`kubectl -n $namespace logs -l control-plane=controller-manager --prefix\` shows what it says itself" >&2
   exit 1
 }
 
+# A namespace that is there and not ours is somebody's, with labels of theirs: Pod Security's among them.
+place=$("$kubectl" get namespace "$namespace" --ignore-not-found \
+  -o jsonpath='{.metadata.name}={.metadata.labels.cluster\.x-k8s\.io/provider}')
+case $place in
+  '' | *=ipam-metal3) bring_namespace=1 ;;
+  *)
+    bring_namespace=0
+    echo "namespace $namespace is there already, and stays as it is"
+    ;;
+esac
+
 echo "applying to $("$kubectl" config current-context), namespace $namespace, image $IMG"
-config/render.sh | "$kubectl" apply --server-side --force-conflicts --field-manager ipam-deploy -f -
+BRING_NAMESPACE=$bring_namespace config/render.sh |
+  "$kubectl" apply --server-side --force-conflicts --field-manager ipam-deploy -f -
 "$kubectl" wait --for=condition=Established --timeout=60s crd \
   ippools.ipam.metal3.io ipclaims.ipam.metal3.io ipaddresses.ipam.metal3.io >/dev/null
+
+# cert-manager would put its authority where the controller puts its own, each in turn.
+annotated=$("$kubectl" get "${webhooks[@]}" \
+  -o jsonpath='{range .items[*]}{.metadata.annotations.cert-manager\.io/inject-ca-from}{end}')
+if [ -n "$annotated" ] && [[ " ${COMPONENTS:-} " != *' cert-manager '* ]]; then
+  echo 'error: the webhook configurations carry the annotation cert-manager.io/inject-ca-from of another installation, so' >&2
+  echo 'error: cert-manager takes from them the authority that the controller puts there' >&2
+  echo "hint: \`kubectl annotate ${webhooks[*]} cert-manager.io/inject-ca-from-\` takes it off; then deploy again" >&2
+  echo 'hint: COMPONENTS=cert-manager leaves the certificates of admission to cert-manager' >&2
+  exit 1
+fi
 "$kubectl" -n "$namespace" rollout status deployment/ipam-controller-manager --timeout="${timeout}s" || explain
 
-# The API server refuses new pools until it trusts who judges them.
-for ((second = 0; ; second++)); do
-  bundle=$("$kubectl" get "$webhooks" -o jsonpath='{.webhooks[0].clientConfig.caBundle}')
-  [ -z "$bundle" ] || break
-  ((second < 60)) || { echo "error: $webhooks has no caBundle, so pools cannot be made" >&2; exit 1; }
+limit=$((SECONDS + timeout))
+# A pool that admission alone refuses: whoever is told so by it knows that the API server asks it, and trusts it.
+trial() {
+  "$kubectl" -n "$namespace" create --dry-run=server -f - 2>&1 <<'POOL'
+apiVersion: ipam.metal3.io/v1alpha1
+kind: IPPool
+metadata:
+  name: trial-of-admission
+spec:
+  namePrefix: trial-of-admission
+  preAllocations:
+    nobody: 192.0.2.1
+POOL
+}
+until said=$(trial) || true; [[ $said == *'out of bonds of the pools given'* ]]; do
+  ((SECONDS < limit)) || {
+    echo "error: pools cannot be made yet, as admission does not judge them; of a pool that it has to refuse it is said:" >&2
+    echo "  ${said:-nothing}" >&2
+    echo "hint: docs/troubleshooting.md#the-webhook-refuses-or-times-out" >&2
+    exit 1
+  }
   sleep 1
 done
 echo 'the controller is ready; next: kubectl ipam create-pool'

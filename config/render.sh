@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Prints the manifests. IMG=registry/name:tag, NAMESPACE=name and COMPONENTS="network-policy …" (folders of
-# config/components) change them; KUBECTL says which kubectl renders.
+# config/components) change them, BRING_NAMESPACE=0 leaves the Namespace out; KUBECTL says which kubectl renders.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 mkdir -p out
@@ -26,6 +26,9 @@ name=localhost/ipam-controller
     for component in ${COMPONENTS:-}; do
       [ ! -d "config/components/$component/namespace" ] || echo "- ../../config/components/$component/namespace"
     done
+  fi
+  if [ "${BRING_NAMESPACE:-1}" = 0 ]; then
+    printf 'patches:\n- patch: "{apiVersion: v1, kind: Namespace, metadata: {name: metal3-ipam-system}, $patch: delete}"\n'
   fi
   if [ -n "${IMG:-}" ]; then
     untagged=${IMG%@*} digest='' tag=''

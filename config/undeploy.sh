@@ -6,11 +6,22 @@ cd "$(dirname "$0")/.."
 kubectl=${KUBECTL:-kubectl}
 namespace=${NAMESPACE:-metal3-ipam-system}
 ours=cluster.x-k8s.io/provider=ipam-metal3
+ours_not=cluster.x-k8s.io/provider!=ipam-metal3
 crds=(ipclaims.ipam.metal3.io ippools.ipam.metal3.io ipaddresses.ipam.metal3.io)
+
+# Kinds that this cluster may have or not.
+optional=(servicemonitors.monitoring.coreos.com prometheusrules.monitoring.coreos.com certificates.cert-manager.io
+  issuers.cert-manager.io ipaddressclaims.ipam.cluster.x-k8s.io ipaddresses.ipam.cluster.x-k8s.io)
 
 step() { echo "- $*"; }
 
-is_known() { [ -n "$("$kubectl" get crd "$1" --ignore-not-found -o name)" ]; }
+# What cannot be read might be there, so nothing is taken away then.
+blind() {
+  echo "error: $* cannot be read, so nothing was taken away" >&2
+  exit 1
+}
+
+is_known() { grep -qxF "customresourcedefinition.apiextensions.k8s.io/$1" <<<"$known"; }
 
 # Namespace and name of each object of a kind; with a finalizer, of those that carry it.
 objects() {
@@ -19,13 +30,13 @@ objects() {
   ! is_known "$1" || "$kubectl" get "$1" -A -o go-template='{{range .items}}'"$each"'{{end}}'
 }
 
-# A row for each kind and namespace that still has some.
+# A row for each kind and namespace that still has some. Every failure is passed on: `set -e` does not reach in here.
 left() {
   local kind
   for kind in "${crds[@]}"; do
-    objects "$kind" | count "$kind"
+    objects "$kind" | count "$kind" || return
   done
-  objects ipaddressclaims.ipam.cluster.x-k8s.io ipam.metal3.io/ipaddressclaim | count ipaddressclaims.ipam.cluster.x-k8s.io
+  objects ipaddressclaims.ipam.cluster.x-k8s.io ipam.metal3.io/ipaddressclaim | count ipaddressclaims.ipam.cluster.x-k8s.io || return
   objects ipaddresses.ipam.cluster.x-k8s.io ipam.metal3.io/ipaddress | count ipaddresses.ipam.cluster.x-k8s.io
 }
 
@@ -46,10 +57,26 @@ take() {
   done
 }
 
-# What is in our namespace and not ours.
+# What is in our namespace and neither ours nor what every namespace has.
 others() {
-  "$kubectl" -n "$namespace" get deployments,statefulsets,daemonsets,jobs,cronjobs,pods -o name
-  objects ippools.ipam.metal3.io | awk -v n="$namespace" '$1 == n { print "ippool/" $2 }'
+  # Derived from our Services and Deployment, with their labels, and gone a moment later.
+  local derived='^(endpoints|endpointslices\.discovery\.k8s\.io|pods|pods\.metrics\.k8s\.io|replicasets\.apps)$'
+  local common='^(event(\.events\.k8s\.io)?/.*|serviceaccount/default|configmap/kube-root-ca\.crt|)$'
+  local types all
+  types=$("$kubectl" api-resources --verbs=list --namespaced -o name) || return
+  # Our kinds may be listed a moment longer than they are there.
+  [ -n "$held" ] || types=$(grep -v '\.ipam\.metal3\.io$' <<<"$types") || return
+  all=$(present "$(grep -vE "$derived" <<<"$types")") || return
+  all+=$'\n'$(present "$(grep -E "$derived" <<<"$types")" -l "$ours_not") || return
+  grep -vE "$common" <<<"$all" || true
+}
+
+# The names of what our namespace has of these types.
+present() {
+  local types
+  types=$(paste -sd, - <<<"$1")
+  shift
+  "$kubectl" -n "$namespace" get "$types" "$@" --ignore-not-found -o name
 }
 
 elsewhere=$(KUBECTL="$kubectl" config/elsewhere.sh "$namespace")
@@ -60,7 +87,8 @@ if [ -n "$elsewhere" ]; then
 fi
 
 echo "taking the controller from $("$kubectl" config current-context), namespace $namespace"
-held=$(left)
+known=$("$kubectl" get crd "${crds[@]}" "${optional[@]}" --ignore-not-found -o name) || blind 'which kinds there are'
+held=$(left) || blind 'what the controller holds'
 if [ -n "$held" ]; then
   printf 'These are still there:\n%s\n' "$held"
   if [ "${FORCE:-}" != 1 ]; then
@@ -87,12 +115,21 @@ take services poddisruptionbudgets networkpolicies servicemonitors.monitoring.co
   prometheusrules.monitoring.coreos.com certificates.cert-manager.io issuers.cert-manager.io configmaps \
   rolebindings roles serviceaccounts clusterrolebindings clusterroles
 "$kubectl" -n "$namespace" delete --ignore-not-found secret/ipam-webhook-certificate \
-  secret/ipam-webhook-service-cert lease/controller-leader-election-ipam-capm3
-rest=$(others)
+  secret/ipam-webhook-service-cert secret/ipam-webhook-service-ca secret/ipam-metrics-reader \
+  lease/controller-leader-election-ipam-capm3
+place=$("$kubectl" get namespace "$namespace" --ignore-not-found \
+  -o jsonpath='{.metadata.name}={.metadata.labels.cluster\.x-k8s\.io/provider}')
+rest=$(others) || {
+  echo "error: the controller is gone; namespace $namespace stays, as it cannot be told what is in it" >&2
+  echo "hint: \`kubectl delete namespace $namespace\` deletes it, and all that is in it" >&2
+  exit 1
+}
 if [ -n "$rest" ]; then
   printf 'namespace %s stays, as there is more in it:\n%s\n' "$namespace" "$rest"
-else
+elif [ "$place" = "$namespace=ipam-metal3" ]; then
   step 'the namespace'
   "$kubectl" delete namespace "$namespace" --ignore-not-found --wait --timeout=120s
+elif [ -n "$place" ]; then
+  echo "namespace $namespace stays, as \`make deploy\` has not made it"
 fi
 [ -z "$held" ] || echo 'the kinds and all objects of them are still there'

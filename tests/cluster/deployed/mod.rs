@@ -7,6 +7,7 @@
 mod manifests;
 mod operator;
 mod running;
+mod scripts;
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;

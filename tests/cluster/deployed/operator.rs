@@ -12,9 +12,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 use testbed::{ControlPlane, Options};
 
-use super::{
-    Ended, RELEASE, admission_judges, arguments, kubectl, lead_to, patch, path, replica, run, script,
-};
+use super::{Ended, RELEASE, arguments, kubectl, lead_to, patch, path, replica, run, script};
 use crate::process::free_port;
 use crate::replica::Replica;
 use crate::scene::Scene;
@@ -53,12 +51,22 @@ impl Site {
             let pod = replica(scene, image.rsplit(':').next().unwrap(), &arguments(&plane).await, port).await;
             let ready = || async { (pod.health("/readyz").await.0 == 200).then_some(()) };
             scene.until("the pod is ready", ready).await;
+            // They are applied after the Deployment.
+            let webhooks = [
+                "wait",
+                "--for=create",
+                "--timeout=60s",
+                "mutatingwebhookconfiguration/ipam-mutating-webhook-configuration",
+                "validatingwebhookconfiguration/ipam-validating-webhook-configuration",
+            ];
+            let there = kubectl(&plane, &webhooks, "").await;
+            assert_eq!(there.code, 0, "{}", there.text);
+            lead_to(&plane, port).await;
             pods_are_ready(&plane).await;
-            (pod, port)
+            pod
         };
-        let (ended, (pod, port)) = tokio::join!(deploying, playing);
+        let (ended, pod) = tokio::join!(deploying, playing);
         assert_eq!(ended.code, 0, "{}", ended.text);
-        lead_to(&self.plane, port).await;
         (pod, ended)
     }
 
@@ -77,7 +85,7 @@ impl Site {
 }
 
 /// Waits until the Deployment is there, with this image.
-async fn until_wanted(plane: &ControlPlane, image: &str) {
+pub async fn until_wanted(plane: &ControlPlane, image: &str) {
     let wanted = format!("--for=jsonpath={{.spec.template.spec.containers[0].image}}={image}");
     let arguments = ["wait", "--timeout=5s", &wanted, DEPLOYMENT, "-n", SYSTEM_NAMESPACE];
     let start = Instant::now();
@@ -88,7 +96,7 @@ async fn until_wanted(plane: &ControlPlane, image: &str) {
 }
 
 /// Says what the Deployment's controller would say once the pods are ready.
-async fn pods_are_ready(plane: &ControlPlane) {
+pub async fn pods_are_ready(plane: &ControlPlane) {
     let generation = ["get", DEPLOYMENT, "-n", SYSTEM_NAMESPACE, "-o", "jsonpath={.metadata.generation}"];
     let generation: i64 = kubectl(plane, &generation, "").await.text.parse().unwrap();
     let status = json!({"status": {
@@ -130,7 +138,6 @@ async fn it_is_deployed_used_upgraded_and_taken_away_and_nothing_is_lost_or_left
     let (first, said) = site.deploy("r.example/ipam:v1").await;
     assert!(said.text.contains("the controller is ready"), "{}", said.text);
     let scene = site.scene();
-    admission_judges(scene).await;
     scene.create_pool("p", &json!({"pools": [{"start": "10.0.0.1", "end": "10.0.0.9"}]})).await;
     scene.create_claim("before").await;
     assert_eq!(scene.bound("before").await, "10.0.0.1");

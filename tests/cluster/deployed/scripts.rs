@@ -1,0 +1,156 @@
+//! What the scripts of the Makefile leave alone, and when they do nothing.
+
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
+
+use serde_json::json;
+use testbed::{ControlPlane, Options};
+
+use super::operator::pods_are_ready;
+use super::{Ended, RELEASE, installed, kubectl, patch, path, script};
+
+/// `kubectl` as it is, and what it has to say.
+async fn said(plane: &ControlPlane, arguments: &[&str]) -> String {
+    let done = kubectl(plane, arguments, "").await;
+    assert_eq!(done.code, 0, "{arguments:?}: {}", done.text);
+    done.text
+}
+
+/// A kubectl that fails where its arguments begin so, and else deletes nothing and writes down that it should have.
+struct Unwell {
+    program: PathBuf,
+    log: PathBuf,
+}
+
+impl Unwell {
+    fn of(plane: &ControlPlane, name: &str, fails_at: &str) -> Self {
+        let (program, log) = (plane.dir().join(name), plane.dir().join(format!("{name}.log")));
+        let text = format!(
+            "#!/usr/bin/env bash\ncase \"$*\" in\n\
+             '{fails_at}'*) echo 'Error from server: etcdserver: request timed out' >&2; exit 1 ;;\n\
+             *delete*) echo \"$*\" >>'{log}'; exit 0 ;;\n\
+             esac\nexec '{kubectl}' \"$@\"\n",
+            log = log.display(),
+            kubectl = plane.kubectl().get_program().display(),
+        );
+        std::fs::write(&program, text).unwrap();
+        std::fs::set_permissions(&program, Permissions::from_mode(0o755)).unwrap();
+        Self { program, log }
+    }
+
+    /// What it was asked to delete.
+    fn deletions(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+}
+
+#[tokio::test]
+async fn a_cluster_that_cannot_be_read_loses_nothing() {
+    let plane = installed().await;
+    for (name, fails_at) in [
+        ("kinds", "get crd"),
+        ("pools", "get ippools.ipam.metal3.io"),
+        ("claims", "get ipclaims.ipam.metal3.io"),
+        ("addresses", "get ipaddresses.ipam.metal3.io"),
+        ("deployments", "get deployments"),
+    ] {
+        for force in ["", "1"] {
+            let unwell = Unwell::of(&plane, name, fails_at);
+            let variables = [("KUBECTL", unwell.program.to_str().unwrap()), ("FORCE", force)];
+            let ended = script(&plane, "undeploy.sh", &variables).await;
+            assert_ne!(ended.code, 0, "{name}: {}", ended.text);
+            assert!(ended.text.contains("request timed out"), "{name}: {}", ended.text);
+            assert_eq!(unwell.deletions(), "", "{name}: {}", ended.text);
+        }
+    }
+    // So that it is known that deletions are seen.
+    let well = Unwell::of(&plane, "well", "nothing");
+    let variables = [("KUBECTL", well.program.to_str().unwrap()), ("FORCE", "1")];
+    let ended = script(&plane, "undeploy.sh", &variables).await;
+    assert!(well.deletions().contains("delete deployments"), "{}", ended.text);
+}
+
+/// `make deploy` as far as it comes where no pod ever runs.
+async fn begun(plane: &ControlPlane, namespace: &str) -> Ended {
+    let ended = script(plane, "deploy.sh", &[("IMG", "i"), ("NAMESPACE", namespace), ("TIMEOUT", "1")]).await;
+    assert!(ended.code == 1 && ended.text.contains("not ready within 1 s"), "{}", ended.text);
+    ended
+}
+
+#[tokio::test]
+async fn a_namespace_of_others_keeps_its_labels_and_all_that_is_in_it() {
+    let plane = ControlPlane::start(Options::default()).await.unwrap();
+    let label = |label: &str| format!("jsonpath={{.metadata.labels.{}}}", label.replace('.', "\\."));
+    let (enforce, provider) =
+        (label("pod-security.kubernetes.io/enforce"), label("cluster.x-k8s.io/provider"));
+    said(&plane, &["create", "namespace", "metal3"]).await;
+    said(&plane, &["label", "namespace", "metal3", "pod-security.kubernetes.io/enforce=privileged"]).await;
+    said(&plane, &["-n", "metal3", "create", "secret", "generic", "bmc", "--from-literal=password=x"]).await;
+    let deployed = begun(&plane, "metal3").await;
+    assert!(deployed.text.contains("namespace metal3 is there already"), "{}", deployed.text);
+    assert_eq!(said(&plane, &["get", "namespace", "metal3", "-o", &enforce]).await, "privileged");
+    assert_eq!(said(&plane, &["get", "namespace", "metal3", "-o", &provider]).await, "");
+    let deployment = ["-n", "metal3", "get", "deployment/ipam-controller-manager", "-o", "name"];
+    said(&plane, &deployment).await;
+
+    let undeploy = async || {
+        let ended = script(&plane, "undeploy.sh", &[("NAMESPACE", "metal3")]).await;
+        assert_eq!(ended.code, 0, "{}", ended.text);
+        assert_ne!(kubectl(&plane, &deployment, "").await.code, 0);
+        let namespace = ["get", "namespace", "metal3", "-o", "jsonpath={.status.phase}"];
+        assert_eq!(said(&plane, &namespace).await, "Active", "{}", ended.text);
+        ended.text
+    };
+    let with_secret = undeploy().await;
+    let rest = "namespace metal3 stays, as there is more in it:\nsecret/bmc\n";
+    assert!(with_secret.contains(rest), "{with_secret}");
+    let secret = ["-n", "metal3", "get", "secret", "bmc", "-o", "jsonpath={.data.password}"];
+    assert_eq!(said(&plane, &secret).await, "eA==");
+    // Who has our label may have had it put on.
+    said(&plane, &["label", "namespace", "metal3", "cluster.x-k8s.io/provider=ipam-metal3"]).await;
+    assert!(undeploy().await.contains(rest));
+    assert_eq!(said(&plane, &secret).await, "eA==");
+    // What cannot be told is not nothing.
+    said(&plane, &["-n", "metal3", "delete", "secret", "bmc"]).await;
+    let unwell = Unwell::of(&plane, "unwell", "api-resources");
+    let variables = [("KUBECTL", unwell.program.to_str().unwrap()), ("NAMESPACE", "metal3")];
+    let blind = script(&plane, "undeploy.sh", &variables).await;
+    assert!(blind.code == 1 && !unwell.deletions().contains("namespace"), "{}", blind.text);
+    // One that is empty and not ours.
+    said(&plane, &["label", "namespace", "metal3", "cluster.x-k8s.io/provider-"]).await;
+    assert!(undeploy().await.contains("`make deploy` has not made it"));
+}
+
+#[tokio::test]
+async fn nobody_is_told_that_pools_can_be_made_before_admission_judges_them() {
+    let plane =
+        ControlPlane::start(Options { controller_manager: false, ..Options::default() }).await.unwrap();
+    plane.apply_path(&path(RELEASE)).await.unwrap();
+    // What is left of an installation before: nothing is behind it.
+    let stale = json!({"webhooks": [{
+        "name": "validation.ippool.ipam.metal3.io",
+        "clientConfig": {"caBundle": "LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0tCg=="},
+    }]});
+    let webhooks = "validatingwebhookconfiguration/ipam-validating-webhook-configuration";
+    patch(&plane, &[webhooks, "-p", &stale.to_string()]).await;
+    let image = [("IMG", "r.example/ipam:v1"), ("TIMEOUT", "10")];
+    let deploying = script(&plane, "deploy.sh", &image);
+    let playing = async {
+        super::operator::until_wanted(&plane, "r.example/ipam:v1").await;
+        pods_are_ready(&plane).await;
+    };
+    let (ended, ()) = tokio::join!(deploying, playing);
+    assert_eq!(ended.code, 1, "{}", ended.text);
+    let told = ended.text.contains("admission does not judge them")
+        && ended.text.contains("failed calling webhook")
+        && !ended.text.contains("is ready; next");
+    assert!(told, "{}", ended.text);
+
+    let annotate = ["annotate", webhooks, "cert-manager.io/inject-ca-from=capm3-system/ipam-serving-cert"];
+    said(&plane, &annotate).await;
+    let ended = script(&plane, "deploy.sh", &image).await;
+    let hint = "hint: `kubectl annotate validatingwebhookconfiguration/ipam-validating-webhook-configuration \
+                mutatingwebhookconfiguration/ipam-mutating-webhook-configuration cert-manager.io/inject-ca-from-`";
+    assert!(ended.code == 1 && ended.text.contains(hint), "{}", ended.text);
+}
