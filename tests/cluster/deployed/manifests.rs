@@ -244,6 +244,16 @@ async fn all_components_are_applied_where_their_kinds_are_served() {
     };
     let certificate = &the("Certificate", "ipam-serving-cert")["spec"];
     assert_eq!(certificate["dnsNames"][0], "ipam-webhook-service.elsewhere.svc");
+    // What is trusted stays when what is served is renewed.
+    let issuer = &the("Issuer", certificate["issuerRef"]["name"].as_str().unwrap())["spec"];
+    let authority = &the("Certificate", "ipam-serving-ca")["spec"];
+    assert_eq!(issuer["ca"]["secretName"], authority["secretName"], "{issuer}");
+    assert!(authority["isCA"] == true && authority["duration"] == "87600h", "{authority}");
+    assert_eq!(authority["privateKey"]["rotationPolicy"], "Never");
+    assert_eq!(
+        the("Issuer", authority["issuerRef"]["name"].as_str().unwrap())["spec"],
+        json!({"selfSigned": {}})
+    );
     let pod = &the("Deployment", "ipam-controller-manager")["spec"]["template"]["spec"];
     assert_eq!(pod["volumes"][0]["secret"]["secretName"], certificate["secretName"]);
     let monitor = &the("ServiceMonitor", "ipam-controller-manager")["spec"];
