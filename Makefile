@@ -44,20 +44,27 @@ quickstart-stop: ## End what `make quickstart` left running
 run: ## Run the controller against the current kubeconfig
 	$(CARGO) run --bin ipam-controller -- --health-addr 127.0.0.1:9440 --diagnostics-address 127.0.0.1:8443 --webhook-port 0
 
+# Whether the kinds of Cluster API are served that the examples are written in.
+HAS_CLUSTER := kubectl get --raw /apis/cluster.x-k8s.io/v1beta2 >/dev/null 2>&1
+HAS_ADDRESS_CLAIM := kubectl get --raw /apis/ipam.cluster.x-k8s.io/v1beta2 >/dev/null 2>&1
+
 .PHONY: deploy-examples
 deploy-examples: ## Apply the examples to the current context and wait for the addresses
-	@if kubectl get crd clusters.cluster.x-k8s.io >/dev/null 2>&1; then kubectl apply -f examples/cluster.yaml; \
+	@if $(HAS_CLUSTER); then kubectl apply -f examples/cluster.yaml; \
 	  else echo "Cluster API is not installed here: examples/cluster.yaml is left out"; fi
 	kubectl apply -f examples/pool.yaml -f examples/claims.yaml
+	@if $(HAS_ADDRESS_CLAIM); then kubectl apply -f examples/capi-claim.yaml; \
+	  else echo "Cluster API's IPAddressClaim is not installed here: examples/capi-claim.yaml is left out"; fi
 	kubectl wait --for=condition=Ready --timeout=60s -f examples/claims.yaml
+	@if $(HAS_ADDRESS_CLAIM); then kubectl wait --for=condition=Ready --timeout=60s -f examples/capi-claim.yaml; fi
 	kubectl get ippools,ipclaims,m3ipaddresses
 
 .PHONY: delete-examples
 delete-examples: ## Remove the examples from the current context and wait until they are gone
 	kubectl delete --ignore-not-found --wait --timeout=60s -f examples/claims.yaml
+	@if $(HAS_ADDRESS_CLAIM); then kubectl delete --ignore-not-found --wait --timeout=60s -f examples/capi-claim.yaml; fi
 	kubectl delete --ignore-not-found --wait --timeout=60s -f examples/pool.yaml
-	@if kubectl get crd clusters.cluster.x-k8s.io >/dev/null 2>&1; then \
-	  kubectl delete --ignore-not-found --wait --timeout=60s -f examples/cluster.yaml; fi
+	@if $(HAS_CLUSTER); then kubectl delete --ignore-not-found --wait --timeout=60s -f examples/cluster.yaml; fi
 
 ##### Install it
 

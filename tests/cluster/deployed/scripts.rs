@@ -2,13 +2,16 @@
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use ipam::api::Family;
 use serde_json::json;
 use testbed::{ControlPlane, Options};
 
 use super::operator::pods_are_ready;
-use super::{Ended, RELEASE, installed, kubectl, patch, path, script};
+use super::{Ended, RELEASE, installed, kubectl, patch, path, run, script};
+use crate::scene::{CAPI_CRDS, Scene, install};
 
 /// `kubectl` as it is, and what it has to say.
 async fn said(plane: &ControlPlane, arguments: &[&str]) -> String {
@@ -153,4 +156,48 @@ async fn nobody_is_told_that_pools_can_be_made_before_admission_judges_them() {
     let hint = "hint: `kubectl annotate validatingwebhookconfiguration/ipam-validating-webhook-configuration \
                 mutatingwebhookconfiguration/ipam-mutating-webhook-configuration cert-manager.io/inject-ca-from-`";
     assert!(ended.code == 1 && ended.text.contains(hint), "{}", ended.text);
+}
+
+/// `make TARGET` with the kubectl of the test bed, in the scene's namespace.
+async fn make(scene: &Scene, target: &str) -> Ended {
+    let mut context = vec!["config", "set-context", "--current", "--namespace", &scene.namespace];
+    let kubectl = scene.plane.kubectl();
+    let kubeconfig = scene.plane.dir().join(format!("{}.kubeconfig", scene.namespace));
+    let own = kubectl.get_envs().find(|(name, _)| *name == "KUBECONFIG").unwrap().1.unwrap();
+    std::fs::copy(own, &kubeconfig).unwrap();
+    let file = format!("--kubeconfig={}", kubeconfig.display());
+    context.push(&file);
+    said(&scene.plane, &context).await;
+    let folder = Path::new(kubectl.get_program()).parent().unwrap().display().to_string();
+    let mut command = tokio::process::Command::new("make");
+    command.args(["--no-print-directory", "-C", env!("CARGO_MANIFEST_DIR"), target]);
+    command
+        .env("KUBECONFIG", &kubeconfig)
+        .env("PATH", format!("{folder}:{}", std::env::var("PATH").unwrap()));
+    run(command, "").await
+}
+
+#[tokio::test]
+async fn the_examples_are_served_with_cluster_api_and_without_and_go_again() {
+    for (name, kinds) in [("bare", &[][..]), ("capi", &CAPI_CRDS[..])] {
+        let options = Options { controller_manager: false, ..Options::default() };
+        let plane = Arc::new(ControlPlane::start(options).await.unwrap());
+        install(&plane, kinds).await;
+        let mut scene = Scene::on(plane, Family::Metal3, name).await;
+        scene.start_controller();
+        let deployed = make(&scene, "deploy-examples").await;
+        assert_eq!(deployed.code, 0, "{}", deployed.text);
+        let left_out = deployed.text.contains("examples/capi-claim.yaml is left out");
+        assert_eq!(left_out, kinds.is_empty(), "{}", deployed.text);
+        if !left_out {
+            let address = ["-n", &scene.namespace, "get", "ipaddressclaims.ipam.cluster.x-k8s.io", "capi-1"];
+            let address = [&address[..], &["-o", "jsonpath={.status.addressRef.name}"]].concat();
+            assert!(said(&scene.plane, &address).await.starts_with("rack-1-192-168-20-"));
+        }
+        let deleted = make(&scene, "delete-examples").await;
+        assert_eq!(deleted.code, 0, "{}", deleted.text);
+        let objects =
+            ["-n", &scene.namespace, "get", "ippools,ipclaims,ipaddresses.ipam.metal3.io", "-o", "name"];
+        assert_eq!(said(&scene.plane, &objects).await, "");
+    }
 }
