@@ -154,7 +154,7 @@ impl Why {
             }
             Self::NamesTaken { pool } => {
                 format!(
-                    "the IPAddress objects of another pool have the names that the pool {pool} needs: both have one namePrefix"
+                    "pool {pool} cannot make its IPAddress objects: another pool with the same namePrefix uses those names"
                 )
             }
             Self::Servable { place, waiting } => {

@@ -188,6 +188,13 @@ fn every_reason_is_one_true_sentence_and_one_command() {
             "kubectl ipam whois 10.0.0.2 -n ns",
         ),
         (
+            &none,
+            asks("10.0.0.2"),
+            vec![held("10.0.0.2", "")],
+            "10.0.0.2 is held by an IPAddress made by hand",
+            "kubectl ipam whois 10.0.0.2 -n ns",
+        ),
+        (
             &keeps("c", "10.0.0.1"),
             none.clone(),
             full(),
@@ -213,7 +220,7 @@ fn every_reason_is_one_true_sentence_and_one_command() {
                                                "lastTransitionTime": "2026-11-24T10:00:00Z"}]}}),
             json!({"status": {"errorMessage": "Exhausted IP Pools"}}),
             vec![],
-            "the IPAddress objects of another pool have the names that the pool p needs: both have one namePrefix",
+            "pool p cannot make its IPAddress objects: another pool with the same namePrefix uses those names",
             "kubectl ipam check -n ns",
         ),
         (
@@ -225,7 +232,36 @@ fn every_reason_is_one_true_sentence_and_one_command() {
         ),
     ] {
         assert_eq!(told(pool, &claim, more), (sentence.to_owned(), command.to_owned()));
+        // What a claim has, and what its deletion waits for, is told elsewhere on the page.
+        if !sentence.starts_with("it has") && !sentence.starts_with("it is being deleted") {
+            assert!(
+                rows().any(|row| says(row, sentence)),
+                "docs/troubleshooting.md has no row for: {sentence}"
+            );
+        }
     }
+}
+
+/// What `explain` says, by the page on claims that wait.
+fn rows() -> impl Iterator<Item = &'static str> {
+    let page = include_str!("../../../docs/troubleshooting.md");
+    let table = page.split("| it says | do |\n|---|---|\n").nth(1).unwrap().split("\n\n").next().unwrap();
+    table.lines().map(|row| row.split(" | ").next().unwrap().trim_start_matches("| "))
+}
+
+/// Whether a row, which may have several sentences, has this one; `…` stands for anything.
+fn says(row: &str, sentence: &str) -> bool {
+    let alternatives = row.replace(", the ", "\n").replace(", …", "\n…");
+    alternatives.lines().any(|alternative| {
+        let mut rest = sentence;
+        alternative.split('…').all(|part| match rest.split_once(part) {
+            Some((_, after)) => {
+                rest = after;
+                true
+            }
+            None => false,
+        })
+    })
 }
 
 #[test]
