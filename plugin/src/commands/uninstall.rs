@@ -93,9 +93,14 @@ impl Uninstall {
         held: &Held,
     ) -> Result<Plan, Error> {
         let why = |name: &str| held.lost_with(name);
-        let with_namespace = !held.stays_in(namespace, self.crds) && !installed.is_shared(cluster).await?;
-        if !with_namespace && !installed.is_empty() {
-            ui.say(&format!("namespace {namespace} stays: others use it"));
+        let stays = match installed.shared(cluster).await {
+            _ if held.stays_in(namespace, self.crds) => Some("pools, claims or addresses are in it".into()),
+            Ok(why) => why,
+            Err(error) => Some(format!("what is in it cannot be told: {}", error.line())),
+        };
+        let with_namespace = stays.is_none();
+        if let Some(why) = stays.filter(|_| !installed.is_empty()) {
+            ui.say(&format!("namespace {namespace} stays: {why}"));
         }
         if self.crds && held.foreign > 0 {
             ui.say(&format!(

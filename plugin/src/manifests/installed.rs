@@ -1,13 +1,15 @@
 //! What is there of an installation.
 
-use ipam::api::{LEASE, WEBHOOK_SECRET};
+use std::collections::BTreeSet;
+
+use ipam::api::{GROUP, LEASE, PROVIDER, PROVIDER_LABEL, WEBHOOK_SECRET};
 use ipam::apply::{Change, Target};
 use serde_json::{Value, json};
 
 use super::{Manifests, resource};
 use crate::cluster::Cluster;
 use crate::error::{Asked, Error, Kind};
-use crate::output::object_name;
+use crate::output::{object_name, some_of};
 use crate::plan::{Plan, Step};
 
 /// The objects of an installation that there are.
@@ -23,12 +25,32 @@ struct Present {
     uid: String,
     /// Which program it runs.
     image: Option<String>,
+    /// It carries the label of this provider.
+    is_ours: bool,
+}
+
+/// A resource that namespaces may have.
+struct Listable {
+    /// Path of its group and version.
+    base: String,
+    group: String,
+    plural: String,
 }
 
 /// What stops the controller.
 const FIRST: [&str; 3] = ["MutatingWebhookConfiguration", "ValidatingWebhookConfiguration", "Deployment"];
 /// What takes others with it, and goes only where that is meant.
 const LAST: [&str; 2] = ["CustomResourceDefinition", "Namespace"];
+/// What every namespace has.
+const COMMON: [(&str, &str); 2] = [("serviceaccounts", "default"), ("configmaps", "kube-root-ca.crt")];
+/// What is derived from our Services and Deployment, and has their labels.
+const DERIVED: [(&str, &str); 5] = [
+    ("", "endpoints"),
+    ("discovery.k8s.io", "endpointslices"),
+    ("", "pods"),
+    ("metrics.k8s.io", "pods"),
+    ("apps", "replicasets"),
+];
 
 impl Installed {
     /// Looks for them by their names, and those that the controller makes itself.
@@ -104,17 +126,47 @@ impl Installed {
         Ok(found.and_then(|found| found["items"].as_array().map(Vec::len)).unwrap_or_default())
     }
 
-    /// Whether somebody else works in the namespace.
-    pub async fn is_shared(&self, cluster: &Cluster) -> Result<bool, Error> {
-        let namespace = &self.namespace;
-        let asked =
-            Asked { verb: "list", resource: "deployments.apps".into(), namespace: Some(namespace.clone()) };
-        let path = format!("/apis/apps/v1/namespaces/{namespace}/deployments");
-        let found: Option<Value> = cluster.get(&path, &asked).await?;
-        let ours: Vec<&str> = self.of("Deployment").map(|present| present.target.name.as_str()).collect();
-        let found = found.unwrap_or_default();
-        let mut names = found["items"].as_array().into_iter().flatten().map(|item| &item["metadata"]["name"]);
-        Ok(names.any(|name| name.as_str().is_none_or(|name| !ours.contains(&name))))
+    /// Why the namespace has to stay: it is not ours, or there is more in it than every namespace has. Whoever cannot look
+    /// is told by the error.
+    pub async fn shared(&self, cluster: &Cluster) -> Result<Option<String>, Error> {
+        if self.of("Namespace").any(|namespace| !namespace.is_ours) {
+            return Ok(Some("it was there before".into()));
+        }
+        let mut others = Vec::new();
+        for of in listable(cluster).await? {
+            others.extend(self.others(cluster, &of).await?);
+        }
+        Ok((!others.is_empty()).then(|| format!("it has {}", some_of(&others))))
+    }
+
+    /// What others have in the namespace, of one resource.
+    async fn others(&self, cluster: &Cluster, of: &Listable) -> Result<Vec<String>, Error> {
+        let Listable { base, group, plural } = of;
+        let asked = Asked {
+            verb: "list",
+            resource: [plural.as_str(), group].join(".").trim_end_matches('.').to_owned(),
+            namespace: Some(self.namespace.clone()),
+        };
+        let derived = DERIVED.contains(&(group.as_str(), plural.as_str()));
+        let selector =
+            if derived { "&labelSelector=cluster.x-k8s.io%2Fprovider%21%3Dipam-metal3" } else { "" };
+        // More than there can be of ours.
+        let path = format!("{base}/namespaces/{}/{plural}?limit=100{selector}", self.namespace);
+        let found: Value = cluster.get(&path, &asked).await?.unwrap_or_default();
+        let names = found["items"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(|item| item["metadata"]["name"].as_str());
+        let others = names.filter(|name| {
+            let is_it = |target: &Target| {
+                (target.resource.group, target.resource.plural, target.name.as_str())
+                    == (group.as_str(), plural.as_str(), *name)
+            };
+            !COMMON.contains(&(plural.as_str(), name))
+                && !self.present.iter().any(|present| is_it(&present.target))
+        });
+        Ok(others.map(|name| format!("{}/{name}", asked.resource)).collect())
     }
 
     fn of(&self, kind: &str) -> impl Iterator<Item = &Present> {
@@ -126,7 +178,8 @@ impl Present {
     fn of(found: &Value, shown: String, target: Target) -> Self {
         let image = found["spec"]["template"]["spec"]["containers"][0]["image"].as_str();
         let uid = found["metadata"]["uid"].as_str().unwrap_or_default().to_owned();
-        Self { target, shown, uid, image: image.map(str::to_owned) }
+        let is_ours = found["metadata"]["labels"][PROVIDER_LABEL] == PROVIDER;
+        Self { target, shown, uid, image: image.map(str::to_owned), is_ours }
     }
 
     fn deletion(&self, why: Option<String>) -> Step {
@@ -138,6 +191,41 @@ impl Present {
             None => step,
         }
     }
+}
+
+/// All that a namespace may have, but for Events and what goes with our own kinds.
+async fn listable(cluster: &Cluster) -> Result<Vec<Listable>, Error> {
+    let asked = |path: &str| Asked { verb: "get", resource: path.to_owned(), namespace: None };
+    let groups: Value = cluster.get("/apis", &asked("/apis")).await?.unwrap_or_default();
+    let versions = |group: &Value| group["versions"].as_array().cloned().unwrap_or_default();
+    let mut bases = vec![("/api/v1".to_owned(), String::new())];
+    for group in groups["groups"].as_array().into_iter().flatten() {
+        let name = group["name"].as_str().unwrap_or_default();
+        let served = versions(group);
+        let paths = served.iter().filter_map(|version| version["groupVersion"].as_str());
+        bases.extend(paths.map(|path| (format!("/apis/{path}"), name.to_owned())));
+    }
+    let mut known = BTreeSet::new();
+    let mut listable = Vec::new();
+    for (base, group) in bases.into_iter().filter(|(_, group)| group != GROUP && group != "events.k8s.io") {
+        let resources: Value =
+            cluster.get(&base, &asked(&base)).await?.ok_or_else(|| asked(&base).cannot())?;
+        for resource in resources["resources"].as_array().into_iter().flatten() {
+            let listed = resource["verbs"].as_array().is_some_and(|verbs| verbs.contains(&json!("list")));
+            let Some(plural) = resource["name"].as_str().filter(|_| listed && resource["namespaced"] == true)
+            else {
+                continue;
+            };
+            if plural != "events" && known.insert((group.clone(), plural.to_owned())) {
+                listable.push(Listable {
+                    base: base.clone(),
+                    group: group.clone(),
+                    plural: plural.to_owned(),
+                });
+            }
+        }
+    }
+    Ok(listable)
 }
 
 /// What the controller makes itself.

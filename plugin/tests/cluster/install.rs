@@ -95,6 +95,29 @@ async fn what_is_installed_goes_without_a_trace_and_leaves_the_addresses() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_namespace_stays_with_what_others_have_in_it_and_one_that_was_there_before_stays_empty() {
+    let scene = Scene::without_cluster_api().await;
+    let kubectl = |arguments: &[&str]| {
+        let said = crate::scene::said(scene.plane.kubectl().args(arguments));
+        assert_eq!(said.code, 0, "{arguments:?}: {}", said.stderr);
+    };
+    let namespace = "- namespace/team-net\n";
+    apply(&scene, &[]).await;
+    let plan = || scene.ipam_in(PLACE, &["uninstall", "--dry-run"]);
+    let alone = plan();
+    assert!(alone.stdout.ends_with(namespace), "{}{}", alone.stdout, alone.stderr);
+    kubectl(&["create", "secret", "generic", "bmc", "-n", PLACE]);
+    let shared = plan();
+    assert!(shared.code == 0 && !shared.stdout.contains(namespace), "{}", shared.stdout);
+    assert!(shared.stderr.contains("namespace team-net stays: it has secrets/bmc\n"), "{}", shared.stderr);
+    kubectl(&["delete", "secret", "bmc", "-n", PLACE]);
+    kubectl(&["label", "namespace", PLACE, "cluster.x-k8s.io/provider-"]);
+    let foreign = plan();
+    assert!(foreign.code == 0 && !foreign.stdout.contains(namespace), "{}", foreign.stdout);
+    assert!(foreign.stderr.contains("namespace team-net stays: it was there before\n"), "{}", foreign.stderr);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn finalizers_stay_on_while_anybody_leads_and_the_kinds_go_when_they_are_meant() {
     let scene = installed().await;
     let lease = serde_json::json!({
