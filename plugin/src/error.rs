@@ -20,6 +20,15 @@ pub enum Kind {
     Interrupted,
 }
 
+/// What the exit code says.
+pub const EXIT_CODES: &str = "\
+Exit codes:
+    0  done
+    1  it failed, or `check` found something
+    2  wrong usage, or `check` could not look
+  124  the wait timed out
+  130  interrupted";
+
 /// A failure, as a person sees it.
 #[derive(Debug)]
 pub struct Error {
@@ -71,7 +80,7 @@ impl Error {
         self.may_pass
     }
 
-    /// 1 failed or found, 2 usage or could not look, 124 timed out, 130 interrupted.
+    /// As [`EXIT_CODES`] says.
     pub fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self.kind {
             Kind::Failed | Kind::Found => 1,

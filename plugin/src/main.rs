@@ -32,7 +32,13 @@ use crate::ui::Ui;
 
 /// Create pools, claim addresses, and see how they are used
 #[derive(Parser, Debug)]
-#[command(name = "kubectl-ipam", bin_name = "kubectl ipam", version, arg_required_else_help = true)]
+#[command(
+    name = "kubectl-ipam",
+    bin_name = "kubectl ipam",
+    version,
+    arg_required_else_help = true,
+    after_help = error::EXIT_CODES
+)]
 struct Cli {
     #[command(flatten)]
     globals: Globals,

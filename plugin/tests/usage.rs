@@ -70,6 +70,25 @@ fn run(arguments: &[&str]) -> (i32, String, String) {
 }
 
 #[test]
+fn the_help_says_what_exit_codes_and_findings_mean() {
+    for flag in ["-h", "--help"] {
+        let help = run(&[flag]).1;
+        for row in ["0  done", "1  it failed, or `check` found something", "124  the wait timed out"] {
+            assert!(help.contains(row), "{row} is not in {help}");
+        }
+    }
+    let help = run(&["check", "--help"]).1;
+    let (_, findings) = help.split_once("\nFindings:\n").unwrap();
+    assert!(
+        findings.contains("  leaked-address       an address is held for a claim that is gone\n"),
+        "{findings}"
+    );
+    assert_eq!(findings.lines().count(), 22);
+    let (code, help, _) = run(&["install", "--help"]);
+    assert!(code == 0 && !help.contains("what was written"), "{help}");
+}
+
+#[test]
 fn a_pool_that_is_not_valid_is_refused_with_field_value_and_reason() {
     let (code, stdout, stderr) = run(&["create-pool", "p", "--subnet", "10.0.0.0/33", "--gateway", "x"]);
     assert_eq!((code, stdout.as_str()), (2, ""));

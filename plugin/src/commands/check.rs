@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::now;
 use crate::Globals;
-use crate::check::{Finding, check, confirmed, junit, text, verdict};
+use crate::check::{CHECKS, Finding, check, confirmed, junit, text, verdict};
 use crate::cluster::Cluster;
 use crate::error::{Error, Kind};
 use crate::output::{API_VERSION, line, out};
@@ -22,6 +22,7 @@ use crate::world::{Scope, Thing, World, documents};
 /// `ipaddresses` of its own; with Cluster API's ipaddressclaims.ipam.cluster.x-k8s.io and ipaddresses.ipam.cluster.x-k8s.io where
 /// these are installed. Changes nothing. Exit code 0: nothing is wrong, 1: something is, 2: it could not look.
 #[derive(Args, Debug)]
+#[command(after_long_help = ids())]
 pub struct Check {
     /// YAML or JSON file or folder to look at in place of the cluster; - is stdin
     #[arg(short, long, value_name = "FILE|DIR")]
@@ -32,6 +33,13 @@ pub struct Check {
     /// Form of the output: text, json, junit or name
     #[arg(short, long, value_name = "FORM", default_value = "text", value_parser = ["text", "json", "yaml", "junit", "name"])]
     output: String,
+}
+
+/// All that it may find, for its help.
+fn ids() -> String {
+    let longest = CHECKS.iter().map(|(id, _)| id.len()).max().unwrap_or_default();
+    let rows = CHECKS.iter().map(|(id, meaning)| format!("\n  {id:longest$}  {meaning}"));
+    format!("Findings:{}", rows.collect::<String>())
 }
 
 /// Time between the two looks that a finding has to outlast.

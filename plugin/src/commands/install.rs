@@ -11,7 +11,7 @@ use crate::cluster::Connection;
 use crate::controller::{Controller, deployment};
 use crate::error::Error;
 use crate::manifests::{Flag, Manifests};
-use crate::output::{Written, out};
+use crate::output::{Made, out};
 
 /// Print the manifests of the controller, for `kubectl apply --server-side -f -`
 ///
@@ -29,7 +29,7 @@ pub struct Install {
     #[arg(long, value_name = "NAME=VALUE")]
     set: Vec<String>,
     #[command(flatten)]
-    output: Written,
+    output: Made,
 }
 
 /// How long is looked for a controller that is there already.
