@@ -106,6 +106,23 @@ async fn a_namespace_stays_with_what_others_have_in_it_and_one_that_was_there_be
     let plan = || scene.ipam_in(PLACE, &["uninstall", "--dry-run"]);
     let alone = plan();
     assert!(alone.stdout.ends_with(namespace), "{}{}", alone.stdout, alone.stderr);
+    // Who may take the controller away, and may not look at everything beside it.
+    let role = serde_json::json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": "uninstaller"},
+        "rules": [
+            {"apiGroups": [""], "resources": ["namespaces", "serviceaccounts", "services", "pods"], "verbs": ["*"]},
+            {"apiGroups": [""], "resources": ["secrets"], "resourceNames": ["ipam-webhook-certificate"], "verbs": ["*"]},
+            {"apiGroups": ["apps", "policy", "coordination.k8s.io", "rbac.authorization.k8s.io", "apiextensions.k8s.io",
+                           "admissionregistration.k8s.io", "ipam.metal3.io", "ipam.cluster.x-k8s.io"],
+             "resources": ["*"], "verbs": ["*"]},
+        ],
+    });
+    scene.create(&[role]);
+    kubectl(&["create", "clusterrolebinding", "uninstaller", "--clusterrole=uninstaller", "--user=somebody"]);
+    let blind = scene.ipam_in(PLACE, &["uninstall", "--dry-run", "--as", "somebody"]);
+    assert!(blind.code == 0 && !blind.stdout.contains(namespace), "{}{}", blind.stdout, blind.stderr);
+    let told = "namespace team-net stays: what is in it cannot be told: cannot list ";
+    assert!(blind.stderr.contains(told), "{}", blind.stderr);
     kubectl(&["create", "secret", "generic", "bmc", "-n", PLACE]);
     let shared = plan();
     assert!(shared.code == 0 && !shared.stdout.contains(namespace), "{}", shared.stdout);
