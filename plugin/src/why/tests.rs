@@ -251,8 +251,8 @@ fn rows() -> impl Iterator<Item = &'static str> {
 
 /// Whether a row, which may have several sentences, has this one; `…` stands for anything.
 fn says(row: &str, sentence: &str) -> bool {
-    let alternatives = row.replace(", the ", "\n").replace(", …", "\n…");
-    alternatives.lines().any(|alternative| {
+    let mut alternatives = row.split(", the ").flat_map(|part| part.split(", …"));
+    alternatives.any(|alternative| {
         let mut rest = sentence;
         alternative.split('…').all(|part| match rest.split_once(part) {
             Some((_, after)) => {
