@@ -37,6 +37,8 @@ pub fn connect(config: Config) -> kube::Result<Client> {
 /// The certificates or the credentials of `config` cannot be used.
 pub fn connect_through(mut config: Config, traffic: &Traffic) -> kube::Result<Client> {
     config.default_retry = false;
+    // Else a time limit for answers begins when its connection was last used, long before the request.
+    config.reset_reader_on_write = true;
     if config.proxy_url.is_some() {
         let builder = ClientBuilder::try_from(config)?;
         return Ok(builder.with_layer(&BufferLayer::new(BUFFER)).with_layer(traffic).build());
@@ -52,6 +54,7 @@ pub fn connect_through(mut config: Config, traffic: &Traffic) -> kube::Result<Cl
     connector.set_connect_timeout(config.connect_timeout);
     connector.set_read_timeout(config.read_timeout);
     connector.set_write_timeout(config.write_timeout);
+    connector.set_reset_reader_on_write(config.reset_reader_on_write);
     let exchange: hyper_util::client::legacy::Client<_, Guarded> =
         hyper_util::client::legacy::Client::builder(TokioExecutor::new()).build(connector);
     let service = ServiceBuilder::new()
@@ -62,4 +65,49 @@ pub fn connect_through(mut config: Config, traffic: &Traffic) -> kube::Result<Cl
         .map_request(traffic.guard())
         .service(exchange);
     Ok(Client::new(service, config.default_namespace))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    /// Answers every request on a connection, each after `delay`.
+    fn answer_all(mut socket: TcpStream, delay: Duration) {
+        let mut heard = Vec::new();
+        let mut piece = [0; 1024];
+        while let Ok(read @ 1..) = socket.read(&mut piece) {
+            heard.extend_from_slice(&piece[..read]);
+            if heard.ends_with(b"\r\n\r\n") {
+                heard.clear();
+                std::thread::sleep(delay);
+                if socket.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}").is_err() {
+                    return;
+                }
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn the_time_for_an_answer_begins_with_its_request_however_long_the_connection_was_idle() {
+        const LIMIT: Duration = Duration::from_secs(2);
+        let (idle, delay) = (LIMIT * 3 / 4, LIMIT / 2);
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut config = Config::new(format!("http://{}", listener.local_addr().unwrap()).parse().unwrap());
+        config.read_timeout = Some(LIMIT);
+        std::thread::spawn(move || {
+            for socket in listener.incoming() {
+                let socket = socket.unwrap();
+                std::thread::spawn(move || answer_all(socket, delay));
+            }
+        });
+        let client = connect(config).unwrap();
+        let ask = || client.request_text(http::Request::get("/").body(Vec::new()).unwrap());
+        assert_eq!(ask().await.unwrap(), "{}");
+        // What is tested is that this time does not count.
+        tokio::time::sleep(idle).await;
+        assert_eq!(ask().await.unwrap(), "{}");
+    }
 }
