@@ -310,6 +310,15 @@ mod tests {
     }
 
     #[test]
+    fn requests_are_limited_where_a_rate_is_given() {
+        let limited = |flag: &str| parse(&[flag]).unwrap().connection.rate().is_some();
+        assert!(limited("--kube-api-qps=20") && limited("--kube-api-qps=0.5"));
+        for none in ["--kube-api-qps=0", "--kube-api-qps=-1", "--kube-api-burst=5"] {
+            assert!(!limited(none), "{none}");
+        }
+    }
+
+    #[test]
     fn a_switch_is_on_where_it_stands_alone() {
         assert!(parse(&["--leader-elect"]).unwrap().leading.leader_elect);
         assert!(parse(&["--leader-elect=T"]).unwrap().leading.leader_elect);

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use http_body_util::{Either, Full};
 use hyper::body::{Bytes, Frame, SizeHint};
 use kube::client::Body;
 use serde_json::json;
+use tokio::sync::{Mutex, watch};
 use tokio::time::Instant;
 use tower::{BoxError, Layer, Service};
 
@@ -82,14 +83,17 @@ impl Traffic {
     async fn pass<S, B>(
         self,
         mut inner: S,
-        request: Request<Body>,
+        mut request: Request<Body>,
     ) -> Result<Response<Either<B, Full<Bytes>>>, BoxError>
     where
         S: Service<Request<Body>, Response = Response<B>>,
         S::Error: Into<BoxError>,
     {
+        let told = request.extensions_mut().remove::<Wait>();
         if let Some(rate) = &self.rate {
+            told.iter().for_each(|wait| wait.tell(true));
             rate.turn().await;
+            told.iter().for_each(|wait| wait.tell(false));
         }
         if is_change(request.method()) && self.permit.as_ref().is_some_and(|may| !may()) {
             return Ok(not_sent()?);
@@ -159,6 +163,22 @@ fn not_sent<B>() -> Result<Response<Either<B, Full<Bytes>>>, http::Error> {
     Response::builder().status(StatusCode::TOO_MANY_REQUESTS).body(body)
 }
 
+/// Goes with a request, and tells who sent it whether it waits for its turn: none of that is the API server's delay.
+#[derive(Clone)]
+pub(super) struct Wait(watch::Sender<bool>);
+
+impl Wait {
+    /// The end that goes with the request, and the one that hears of it.
+    pub fn new() -> (Self, watch::Receiver<bool>) {
+        let (tell, told) = watch::channel(false);
+        (Self(tell), told)
+    }
+
+    fn tell(&self, waits: bool) {
+        self.0.send_replace(waits);
+    }
+}
+
 /// A limit of requests a second: a bucket of tokens, one for each request.
 #[derive(Clone, Debug)]
 pub struct Rate {
@@ -173,12 +193,15 @@ impl Rate {
         Self { bucket: Arc::new(Mutex::new(bucket)), start: Instant::now() }
     }
 
-    /// Waits for the caller's turn; turns come in the order in which they were asked for.
+    /// Waits for the caller's turn; turns come in the order in which they were asked for. Who gives up has taken nothing.
     async fn turn(&self) {
-        let wait = self.bucket.lock().unwrap_or_else(PoisonError::into_inner).draw(self.start.elapsed());
+        // Whose turn is next holds the bucket until there is a token; the lock is handed on in order.
+        let mut bucket = self.bucket.lock().await;
+        let wait = bucket.lacks(self.start.elapsed());
         if !wait.is_zero() {
             tokio::time::sleep(wait).await;
         }
+        bucket.take(self.start.elapsed());
     }
 }
 
@@ -186,18 +209,26 @@ impl Rate {
 struct Bucket {
     per_second: f64,
     burst: f64,
-    /// Below zero by as many as are drawn ahead of their time.
     tokens: f64,
     at: Duration,
 }
 
 impl Bucket {
-    /// Takes a token out: how long until it is there.
-    fn draw(&mut self, now: Duration) -> Duration {
-        let rest = now.saturating_sub(self.at).as_secs_f64();
-        self.tokens = (self.tokens + rest * self.per_second).min(self.burst) - 1.0;
+    /// How long until there is a token.
+    fn lacks(&self, now: Duration) -> Duration {
+        let lacking = 1.0 - self.filled(now);
+        Duration::try_from_secs_f64(lacking.max(0.0) / self.per_second).unwrap_or(Duration::MAX)
+    }
+
+    /// Takes a token out.
+    fn take(&mut self, now: Duration) {
+        self.tokens = self.filled(now) - 1.0;
         self.at = now;
-        Duration::try_from_secs_f64(-self.tokens.min(0.0) / self.per_second).unwrap_or(Duration::MAX)
+    }
+
+    fn filled(&self, now: Duration) -> f64 {
+        let rest = now.saturating_sub(self.at).as_secs_f64();
+        (self.tokens + rest * self.per_second).min(self.burst)
     }
 }
 
@@ -209,17 +240,37 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn a_burst_goes_at_once_and_then_one_at_a_time() {
-        let mut bucket = Bucket { per_second: 10.0, burst: 2.0, tokens: 2.0, at: Duration::ZERO };
-        let at = Duration::from_secs(1);
-        let waits: Vec<u128> = (0..4).map(|_| bucket.draw(at).as_millis()).collect();
-        assert_eq!(waits, [0, 0, 100, 200]);
-        assert_eq!(bucket.draw(at + Duration::from_millis(300)).as_millis(), 0);
+    /// How long each of so many waits for its turn, all of them having come at once.
+    async fn waits(rate: &Rate, many: usize) -> Vec<u128> {
+        let start = Instant::now();
+        let turns = (0..many).map(|_| async {
+            rate.turn().await;
+            start.elapsed().as_millis()
+        });
+        futures::future::join_all(turns).await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_burst_goes_at_once_and_then_one_at_a_time() {
+        let rate = Rate::new(10.0, 2);
+        assert_eq!(waits(&rate, 4).await, [0, 0, 100, 200]);
+        tokio::time::advance(Duration::from_millis(100)).await;
+        assert_eq!(waits(&rate, 2).await, [0, 100]);
         // A long rest does not save up more than the burst.
-        let later = at + Duration::from_mins(1);
-        let waits: Vec<u128> = (0..3).map(|_| bucket.draw(later).as_millis()).collect();
-        assert_eq!(waits, [0, 0, 100]);
+        tokio::time::advance(Duration::from_mins(1)).await;
+        assert_eq!(waits(&rate, 3).await, [0, 0, 100]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_gives_up_before_its_turn_has_taken_nothing() {
+        let rate = Rate::new(1.0, 1);
+        assert_eq!(waits(&rate, 1).await, [0]);
+        let mut given_up: Vec<_> = (0..50).map(|_| Box::pin(rate.turn())).collect();
+        for turn in &mut given_up {
+            assert!(futures::poll!(turn).is_pending());
+        }
+        drop(given_up);
+        assert_eq!(waits(&rate, 2).await, [1000, 2000]);
     }
 
     async fn send(traffic: &Traffic, method: Method, sent: &Arc<AtomicUsize>) -> u16 {
