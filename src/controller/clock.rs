@@ -20,10 +20,10 @@ impl Clock {
         Now { elapsed: self.start.elapsed(), wall: wall().as_second() }
     }
 
-    /// Waits until `elapsed` after the start, for ever where there is none.
+    /// Waits until `elapsed` after the start; for ever where there is none, or no clock goes so far.
     pub async fn sleep_until(&self, elapsed: Option<Duration>) {
-        match elapsed {
-            Some(elapsed) => tokio::time::sleep_until(self.start + elapsed).await,
+        match elapsed.and_then(|elapsed| self.start.checked_add(elapsed)) {
+            Some(moment) => tokio::time::sleep_until(moment).await,
             None => std::future::pending().await,
         }
     }
@@ -49,4 +49,19 @@ pub(super) fn since_boot() -> Duration {
     const CLOCK: ClockId = ClockId::Monotonic;
     let time = clock_gettime(CLOCK);
     Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_never_due_is_waited_for_for_ever() {
+        let clock = Clock::start();
+        clock.sleep_until(Some(Duration::from_secs(5))).await;
+        assert_eq!(clock.now().elapsed, Duration::from_secs(5));
+        for never in [None, Some(Duration::MAX)] {
+            assert!(futures::poll!(Box::pin(clock.sleep_until(never))).is_pending());
+        }
+    }
 }
