@@ -8,6 +8,7 @@ use std::time::Duration;
 use http::StatusCode;
 use k8s_openapi::api::authentication::v1::UserInfo;
 use kube::Client;
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use crate::apply::{may_read, owner_of};
@@ -20,6 +21,11 @@ const ALLOWED: Duration = Duration::from_mins(5);
 const DENIED: Duration = Duration::from_secs(30);
 /// How long a question to the API server may take.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// As many questions are under way at once: whoever sends random tokens must not crowd out the lease, which is renewed on
+/// the same client.
+const AT_ONCE: usize = 4;
+/// How long a question may wait until it is asked.
+const WAIT: Duration = Duration::from_secs(2);
 /// As many answers are remembered; whoever sends random tokens must not fill the memory.
 const MOST: usize = 1000;
 
@@ -29,6 +35,7 @@ pub(in super::super) struct Access {
     client: Client,
     tokens: Arc<Memory<Option<UserInfo>>>,
     readers: Arc<Memory<bool>>,
+    turns: Arc<Semaphore>,
 }
 
 /// Why somebody may not read.
@@ -36,16 +43,17 @@ pub(super) type Denial = (StatusCode, String);
 
 impl Access {
     pub fn new(client: Client) -> Self {
-        Self { client, tokens: Arc::default(), readers: Arc::default() }
+        let turns = Arc::new(Semaphore::new(AT_ONCE));
+        Self { client, tokens: Arc::default(), readers: Arc::default(), turns }
     }
 
     /// Whether who sends this `Authorization` header may read `path`.
     pub async fn check(&self, authorization: Option<&str>, path: &str) -> Result<(), Denial> {
         let unknown = || (StatusCode::UNAUTHORIZED, "a bearer token of the cluster is needed\n".to_owned());
         let token = authorization.and_then(bearer).ok_or_else(unknown)?;
-        let user = self.user(token).await.map_err(|why| failed("whose token it is", &why))?;
+        let user = self.user(token).await.map_err(|why| why.told("whose token it is"))?;
         let user = user.ok_or_else(unknown)?;
-        if self.allowed(&user, path).await.map_err(|why| failed("who may read", &why))? {
+        if self.allowed(&user, path).await.map_err(|why| why.told("who may read"))? {
             return Ok(());
         }
         let who = user.username.unwrap_or_default();
@@ -55,38 +63,58 @@ impl Access {
         Err((StatusCode::FORBIDDEN, why))
     }
 
-    async fn user(&self, token: &str) -> Result<Option<UserInfo>, String> {
+    async fn user(&self, token: &str) -> Result<Option<UserInfo>, Unanswered> {
         let key = self.tokens.key(&token);
         if let Some(user) = self.tokens.recall(key, Instant::now()) {
             return Ok(user);
         }
-        let user = answer(owner_of(self.client.clone(), token)).await?;
+        let user = self.ask(owner_of(self.client.clone(), token)).await?;
         self.tokens.keep(key, user.clone(), TOKEN, Instant::now());
         Ok(user)
     }
 
-    async fn allowed(&self, user: &UserInfo, path: &str) -> Result<bool, String> {
+    async fn allowed(&self, user: &UserInfo, path: &str) -> Result<bool, Unanswered> {
         let key = self.readers.key(&(format!("{user:?}"), path));
         if let Some(allowed) = self.readers.recall(key, Instant::now()) {
             return Ok(allowed);
         }
-        let allowed = answer(may_read(self.client.clone(), user, path)).await?;
+        let allowed = self.ask(may_read(self.client.clone(), user, path)).await?;
         self.readers.keep(key, allowed, if allowed { ALLOWED } else { DENIED }, Instant::now());
         Ok(allowed)
     }
-}
 
-async fn answer<T>(question: impl Future<Output = kube::Result<T>>) -> Result<T, String> {
-    match tokio::time::timeout(PATIENCE, question).await {
-        Ok(answer) => answer.map_err(|error| error.to_string()),
-        Err(_) => Err(format!("no answer within {PATIENCE:?}")),
+    async fn ask<T>(&self, question: impl Future<Output = kube::Result<T>>) -> Result<T, Unanswered> {
+        let Ok(_turn) = tokio::time::timeout(WAIT, self.turns.acquire()).await else {
+            return Err(Unanswered::TooMany);
+        };
+        match tokio::time::timeout(PATIENCE, question).await {
+            Ok(answer) => answer.map_err(|error| Unanswered::Failed(error.to_string())),
+            Err(_) => Err(Unanswered::Failed(format!("no answer within {PATIENCE:?}"))),
+        }
     }
 }
 
-fn failed(what: &str, why: &str) -> Denial {
-    // The details are for the log: who asks may be anybody.
-    tracing::warn!(error = why, "the API server does not say {what}");
-    (StatusCode::INTERNAL_SERVER_ERROR, format!("the API server does not say {what}\n"))
+/// Why there is no answer.
+enum Unanswered {
+    /// Too many others ask.
+    TooMany,
+    /// The API server does not answer.
+    Failed(String),
+}
+
+impl Unanswered {
+    fn told(self, what: &str) -> Denial {
+        match self {
+            Self::TooMany => {
+                (StatusCode::SERVICE_UNAVAILABLE, "too many ask at once; try again later\n".to_owned())
+            }
+            Self::Failed(why) => {
+                // The details are for the log: who asks may be anybody.
+                tracing::warn!(error = why, "the API server does not say {what}");
+                (StatusCode::INTERNAL_SERVER_ERROR, format!("the API server does not say {what}\n"))
+            }
+        }
+    }
 }
 
 fn bearer(header: &str) -> Option<&str> {
@@ -130,7 +158,28 @@ impl<T: Clone> Memory<T> {
 
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn only_so_many_questions_are_asked_at_once() {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let count = asked.clone();
+        let silent = tower::service_fn(move |_: http::Request<kube::client::Body>| {
+            count.fetch_add(1, Ordering::SeqCst);
+            std::future::pending::<Result<http::Response<kube::client::Body>, Infallible>>()
+        });
+        let access = Access::new(Client::new(silent, "default"));
+        let tokens: Vec<String> = (0..AT_ONCE + 6).map(|n| format!("Bearer {n}")).collect();
+        let checks = tokens.iter().map(|token| access.check(Some(token), "/metrics"));
+        let answers = futures::future::join_all(checks).await;
+        let codes =
+            |code: u16| answers.iter().filter(|answer| answer.as_ref().unwrap_err().0 == code).count();
+        assert_eq!((codes(500), codes(503)), (AT_ONCE, 6));
+        assert_eq!(asked.load(Ordering::SeqCst), AT_ONCE);
+    }
 
     #[test]
     fn an_answer_is_remembered_for_its_time() {
