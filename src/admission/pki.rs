@@ -106,7 +106,12 @@ impl Facts {
     /// What the first certificate of a PEM text says; `None` if it is none.
     pub fn of(pem: &str) -> Option<Self> {
         let pem = Pem::iter_from_buffer(pem.as_bytes()).next()?.ok()?;
-        let certificate = pem.parse_x509().ok()?;
+        Self::of_der(&pem.contents)
+    }
+
+    /// What a certificate says in binary form; `None` if it is none.
+    pub fn of_der(der: &[u8]) -> Option<Self> {
+        let (_, certificate) = x509_parser::parse_x509_certificate(der).ok()?;
         let alternatives = certificate.subject_alternative_name().ok().flatten();
         let alternatives = alternatives.map(|found| found.value.general_names.as_slice()).unwrap_or_default();
         let mut names: Vec<String> = alternatives.iter().filter_map(dns_name).collect();

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use kube::{Client, Config};
+use rustls::pki_types::CertificateDer;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
@@ -16,7 +17,7 @@ use super::listen::{Listen, place, serve, serve_tls};
 use super::metrics::{self, Access, Metrics, Questions};
 use super::tls::TlsPolicy;
 use super::{End, Links, Options, clock, work};
-use crate::admission::pki::{Facts, Pair};
+use crate::admission::pki::Facts;
 use crate::admission::{self, AdmissionOptions, Live, Scope};
 use crate::apply::{Rate, Traffic, connect_through};
 
@@ -166,13 +167,19 @@ impl Process {
         let folder = Some(self.endpoints.certificates.clone());
         let shipped = CertificateOptions::shipped(&own_namespace());
         let served = certificates::keep(self.aside.clone(), CertificateOptions { folder, ..shipped });
-        servers.spawn(tell_expiry(served.clone(), self.metrics.clone()));
         let (seen, is_served) = (served.clone(), Arc::new(AtomicBool::new(false)));
         let tls = self.endpoints.tls.clone();
-        let usable = is_served.clone();
+        let (usable, metrics) = (is_served.clone(), self.metrics.clone());
         // One that can be used is served from then on, whatever comes after it.
-        let handshake =
-            move |chain, key| tls.server(chain, key).inspect(|_| usable.store(true, Ordering::Relaxed));
+        let handshake = move |chain: Vec<CertificateDer<'static>>, key| {
+            let facts = chain.first().and_then(|certificate| Facts::of_der(certificate));
+            let config = tls.server(chain, key)?;
+            usable.store(true, Ordering::Relaxed);
+            if let Some(facts) = facts {
+                metrics.certificate_until(facts.until);
+            }
+            Ok(config)
+        };
         self.ready.push(Check::new("certificate", move || match &*seen.borrow() {
             _ if is_served.load(Ordering::Relaxed) => Ok(()),
             Some(_) => Err("the certificate of admission cannot be used; the log says why".to_owned()),
@@ -213,19 +220,6 @@ impl Process {
         }
         tracing::info!(address, secure = !self.endpoints.insecure_diagnostics, "metrics are served");
         Ok(())
-    }
-}
-
-/// Tells when the certificate runs out that is served, and each that takes its place.
-async fn tell_expiry(mut served: watch::Receiver<Option<Pair>>, metrics: Metrics) {
-    loop {
-        let facts = served.borrow_and_update().as_ref().and_then(|pair| Facts::of(&pair.certificate));
-        if let Some(facts) = facts {
-            metrics.certificate_until(facts.until);
-        }
-        if served.changed().await.is_err() {
-            return;
-        }
     }
 }
 

@@ -4,7 +4,7 @@
 //! # Guarantees
 //!
 //! - Where the files `tls.crt` and `tls.key` exist, they are served, and neither Secret nor webhook configuration is
-//!   touched.
+//!   touched; nor where they cannot be read.
 //! - Any number of replicas may do this at once. The Secret's name is the lock of the first certificate, and its
 //!   resource version that of each later one; whoever comes late uses what is there.
 //! - Clients trust an authority before anything that it signed is served, but for the moment after everything was lost.
@@ -13,6 +13,7 @@
 mod plan;
 mod secret;
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -78,7 +79,8 @@ const RACES: usize = 5;
 pub fn keep(client: Client, options: CertificateOptions) -> watch::Receiver<Option<Pair>> {
     let (served, receiver) = watch::channel(None);
     let applier = Applier::new(client, "ipam-controller", REQUEST_TIMEOUT);
-    let keeper = Keeper { applier, options, clock: Clock::start(), served };
+    let (from_files, complaint) = (false, None);
+    let keeper = Keeper { applier, options, clock: Clock::start(), served, from_files, complaint };
     tokio::spawn(keeper.work());
     receiver
 }
@@ -88,6 +90,10 @@ struct Keeper {
     options: CertificateOptions,
     clock: Clock,
     served: watch::Sender<Option<Pair>>,
+    /// There were files.
+    from_files: bool,
+    /// What was wrong with the files when they were last read.
+    complaint: Option<String>,
 }
 
 /// Why a look at the objects came to nothing.
@@ -105,16 +111,12 @@ enum Failure {
 
 impl Keeper {
     /// Ends when nobody uses the certificates any more.
-    async fn work(self) {
+    async fn work(mut self) {
         let tick = self.options.every.min(FILES);
-        let (mut from_files, mut failures, mut next) = (false, 0, Duration::ZERO);
+        let (mut failures, mut next) = (0, Duration::ZERO);
         loop {
             let now = self.clock.now().elapsed;
-            if let Some(pair) = files(self.options.folder.as_deref()).await {
-                from_files = true;
-                self.show(pair, "the files");
-            } else if !from_files && now >= next {
-                // Once there were files, what was read of them stays good while they are being replaced.
+            if !self.goes_by_files().await && now >= next {
                 failures = if self.look().await { 0 } else { failures + 1 };
                 next = now + self.pause(failures);
             }
@@ -123,6 +125,26 @@ impl Keeper {
                 () = self.served.closed() => return,
             }
         }
+    }
+
+    /// Reads the files; true where they are what is served, or has to be.
+    async fn goes_by_files(&mut self) -> bool {
+        let complaint = match files(self.options.folder.as_deref()).await {
+            Ok(Some(pair)) => {
+                self.from_files = true;
+                self.show(pair, "the files");
+                None
+            }
+            // Once there were files, what was read of them stays good while they are being replaced.
+            Ok(None) => return self.from_files,
+            // Whoever put files there wants them served, and nothing else.
+            Err(why) => Some(why),
+        };
+        if let Some(why) = complaint.as_ref().filter(|_| complaint != self.complaint) {
+            tracing::warn!("the certificate of admission cannot be read from its files: {why}");
+        }
+        self.complaint = complaint;
+        true
     }
 
     /// How long until the next look, after this many in a row have failed.
@@ -249,12 +271,19 @@ fn failure(what: &'static str, target: &Target, reply: Reply) -> Failure {
     Failure::Reply { what, kind: target.resource.kind, name: target.name.clone(), why }
 }
 
-/// The certificate in a folder, where both files are there.
-async fn files(folder: Option<&Path>) -> Option<Pair> {
-    let folder = folder?;
-    let certificate = tokio::fs::read_to_string(folder.join("tls.crt")).await.ok()?;
-    let key = tokio::fs::read_to_string(folder.join("tls.key")).await.ok()?;
-    Some(Pair { certificate, key })
+/// The certificate in a folder, where both files are there; or why they cannot be read.
+async fn files(folder: Option<&Path>) -> Result<Option<Pair>, String> {
+    let Some(folder) = folder else { return Ok(None) };
+    let (certificate, key) = (file(folder.join("tls.crt")).await?, file(folder.join("tls.key")).await?);
+    Ok(certificate.zip(key).map(|(certificate, key)| Pair { certificate, key }))
+}
+
+async fn file(path: PathBuf) -> Result<Option<String>, String> {
+    match tokio::fs::read_to_string(&path).await {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(format!("`{}`: {error}", path.display())),
+    }
 }
 
 #[cfg(test)]
@@ -262,6 +291,40 @@ mod tests {
     use std::convert::Infallible;
 
     use super::*;
+
+    #[tokio::test]
+    async fn files_that_cannot_be_read_are_not_taken_for_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = |name: &str| folder.path().join(name);
+        let untouched = tower::service_fn(|_: http::Request<kube::client::Body>| async {
+            Ok::<_, Infallible>(http::Response::new(kube::client::Body::empty()))
+        });
+        let (served, shown) = watch::channel(None);
+        let mut keeper = Keeper {
+            applier: Applier::new(Client::new(untouched, "default"), "tests", REQUEST_TIMEOUT),
+            options: CertificateOptions {
+                folder: Some(folder.path().to_owned()),
+                ..CertificateOptions::default()
+            },
+            clock: Clock::start(),
+            served,
+            from_files: false,
+            complaint: None,
+        };
+        assert!(!keeper.goes_by_files().await);
+        // As good as one that may not be read, which nothing is to root.
+        std::fs::create_dir(place("tls.crt")).unwrap();
+        assert!(keeper.goes_by_files().await && shown.borrow().is_none());
+        let complaint = keeper.complaint.clone().unwrap();
+        assert!(complaint.contains("tls.crt`: "), "{complaint}");
+        std::fs::remove_dir(place("tls.crt")).unwrap();
+        assert!(!keeper.goes_by_files().await);
+        for name in ["tls.crt", "tls.key"] {
+            std::fs::write(place(name), name).unwrap();
+        }
+        assert!(keeper.goes_by_files().await && shown.borrow().is_some());
+        assert_eq!(keeper.complaint, None);
+    }
 
     #[tokio::test]
     async fn files_are_served_as_they_are_and_again_when_they_change_and_nobody_is_asked() {
