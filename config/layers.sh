@@ -25,7 +25,7 @@ must_not src/api 'a client, a runtime or the clock' 'Client|tokio|Instant|Timest
 must_not src/ledger 'a client, a runtime, the clock or a log' 'Client|tokio|Instant|Timestamp::now|tracing|crate::(apply|admission|controller)'
 must_not src/apply 'admission or the controller' 'crate::(admission|controller)'
 must_not src/admission 'a client, the applier or the controller' 'Client|crate::(apply|controller)'
-for file in admit defaults objects pki pool review; do
+for file in admit defaults lean objects pki pool review; do
   must_not "src/admission/$file.rs" 'a runtime, the clock or a log' 'tokio|axum|Instant|Timestamp::now|tracing'
 done
 for file in plan secret; do

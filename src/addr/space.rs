@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use rand::{Rng, RngExt};
 
@@ -19,7 +20,7 @@ pub struct Entry {
     /// Gateway that its addresses get.
     pub gateway: Option<IpAddr>,
     /// DNS servers that its addresses get.
-    pub dns: Vec<IpAddr>,
+    pub dns: Arc<[IpAddr]>,
 }
 
 /// The addresses of one pool.

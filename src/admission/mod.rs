@@ -10,11 +10,14 @@
 //!   So does every update of metadata alone, apart from the address that a claim asks for.
 //! - "In use" is judged by who holds an address right now, never by a pool's status.
 //! - Whatever comes in, an answer in the form of an `AdmissionReview` goes out; nothing panics.
+//! - Whoever connects, and whatever it sends, time and memory are bounded.
 
 mod admit;
 #[cfg(test)]
 mod any_input;
+mod bounds;
 mod defaults;
+mod lean;
 mod live;
 mod objects;
 mod observe;
@@ -25,6 +28,7 @@ mod server;
 mod tls;
 
 pub use admit::{Endpoint, Task, admit, question};
+pub use bounds::Bounds;
 pub use defaults::Scope;
 pub use live::{Live, Question};
 pub use observe::{Observer, ReviewEnd};

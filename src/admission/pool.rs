@@ -1,7 +1,9 @@
 //! Pools: what is wrong with a new one, and with a change of one.
 
+use std::collections::HashMap;
 use std::net::IpAddr;
 
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::addr::AddressSet;
@@ -57,20 +59,25 @@ pub(super) fn lost(old: &Value, new: &Value) -> AddressSet {
 
 fn read(pool: &Value) -> Result<IPPoolSpec, Violation> {
     // A field of the spec that is wrong in form is told by the schema first; this is for where there is none.
-    serde_json::from_value(pool["spec"].clone())
+    IPPoolSpec::deserialize(&pool["spec"])
         .map_err(|error| Violation::new("spec", pool["spec"].clone(), format!("cannot be read: {error}")))
 }
 
 /// Lets through what was wrong before, wherever in its list it stands now. In a list, each old one lets one through.
-fn forgive(violations: &mut Vec<Violation>, mut old: Vec<Violation>) {
+fn forgive(violations: &mut Vec<Violation>, old: Vec<Violation>) {
+    let key = |violation: &Violation| {
+        (without_indexes(&violation.field), violation.value.to_string(), violation.detail.clone())
+    };
+    let mut known: HashMap<_, usize> = HashMap::new();
+    for old in old {
+        *known.entry(key(&old)).or_default() += 1;
+    }
     violations.retain(|new| {
-        let place = without_indexes(&new.field);
-        let same = |old: &Violation| {
-            old.value == new.value && old.detail == new.detail && without_indexes(&old.field) == place
-        };
-        let Some(known) = old.iter().position(same) else { return true };
-        if place != new.field {
-            old.swap_remove(known);
+        let key = key(new);
+        let in_a_list = key.0 != new.field;
+        let Some(left) = known.get_mut(&key).filter(|left| **left > 0) else { return true };
+        if in_a_list {
+            *left -= 1;
         }
         false
     });

@@ -7,6 +7,7 @@ use k8s_openapi::ByteString;
 use serde_json::{Value, json};
 
 use super::admit::Endpoint;
+use super::lean::{self, Wanted};
 use crate::api::{Kind, Violation};
 
 /// What the API server wants to know.
@@ -20,9 +21,9 @@ pub struct Request {
     pub name: String,
     /// Its namespace.
     pub namespace: String,
-    /// The object as it is; `null` for a creation.
+    /// The object as it is, in the parts that are judged; `null` for a creation.
     pub old: Value,
-    /// The object as it is to be.
+    /// The object as it is to be, in the same parts.
     pub new: Value,
 }
 
@@ -36,6 +37,28 @@ pub enum Operation {
     /// It is deleted or connected to: nothing to judge.
     Other,
 }
+
+/// What is read of a review.
+const REVIEW: Wanted =
+    Wanted::Fields(&[("apiVersion", Wanted::All), ("kind", Wanted::All), ("request", REQUEST)]);
+const REQUEST: Wanted = Wanted::Fields(&[
+    ("uid", Wanted::All),
+    ("operation", Wanted::All),
+    ("name", Wanted::All),
+    ("namespace", Wanted::All),
+    ("kind", Wanted::Fields(&[("kind", Wanted::All)])),
+    ("object", OBJECT),
+    ("oldObject", OBJECT),
+]);
+const OBJECT: Wanted = Wanted::Fields(&[("metadata", METADATA), ("spec", Wanted::All)]);
+const METADATA: Wanted = Wanted::Fields(&[
+    ("name", Wanted::All),
+    ("generateName", Wanted::All),
+    ("labels", Wanted::All),
+    ("annotations", Wanted::Fields(&[("ipAddress", Wanted::All)])),
+    ("finalizers", Wanted::All),
+    ("deletionTimestamp", Wanted::All),
+]);
 
 /// What arrived is not a review that can be judged.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -54,8 +77,8 @@ impl Request {
     ///
     /// [`Malformed`] for anything that the API server would not send there.
     pub fn read(endpoint: Endpoint, body: &[u8]) -> Result<Self, Malformed> {
-        let mut review: Value = serde_json::from_slice(body)
-            .map_err(|error| Malformed { uid: String::new(), why: format!("it is no JSON: {error}") })?;
+        let mut review = lean::read(body, &REVIEW)
+            .map_err(|error| Malformed { uid: String::new(), why: unreadable(&error) })?;
         let request = &review["request"];
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let uid = text(&request["uid"]);
@@ -88,6 +111,11 @@ impl Request {
         let (old, new) = (review["request"]["oldObject"].take(), review["request"]["object"].take());
         Ok(Self { uid, operation, name, namespace, old, new })
     }
+}
+
+fn unreadable(error: &serde_json::Error) -> String {
+    // The reader's own errors are of category data.
+    if error.is_data() { error.to_string() } else { format!("it is no JSON: {error}") }
 }
 
 /// What is answered.
@@ -155,10 +183,14 @@ fn refusal(uid: &str, code: u16, reason: &str, message: &str) -> Value {
     review(&json!({"uid": uid, "allowed": false, "status": status}))
 }
 
+/// As many violations are named; the others are counted.
+const NAMED: usize = 100;
+
 /// The status by which the API server itself refuses an invalid object, so that clients find the fields in it.
 fn invalid(kind: Kind, name: &str, violations: &[Violation]) -> Value {
     let (group, kind) = (kind.group(), kind.name());
-    let each: Vec<String> = violations.iter().map(ToString::to_string).collect();
+    let each = said(violations);
+    let violations = &violations[..violations.len().min(NAMED)];
     let all = if let [one] = each.as_slice() { one.clone() } else { format!("[{}]", each.join(", ")) };
     let cause = |violation: &Violation| {
         let message = format!("Invalid value: {}: {}", violation.value, violation.detail);
@@ -170,6 +202,13 @@ fn invalid(kind: Kind, name: &str, violations: &[Violation]) -> Value {
         "message": format!("{kind}.{group} \"{name}\" is invalid: {all}"),
         "details": {"name": name, "group": group, "kind": kind, "causes": causes},
     })
+}
+
+/// The violations in words.
+pub(super) fn said(violations: &[Violation]) -> Vec<String> {
+    let named = violations.iter().take(NAMED).map(ToString::to_string);
+    let more = violations.len().saturating_sub(NAMED);
+    named.chain((more > 0).then(|| format!("and {more} more"))).collect()
 }
 
 #[cfg(test)]
@@ -219,6 +258,20 @@ mod tests {
     }
 
     #[test]
+    fn a_refusal_names_the_first_of_many_violations_and_counts_the_others() {
+        let request = read(&sent("CREATE", &Value::Null, &json!({}))).unwrap();
+        let many = (0..NAMED + 7).map(|n| Violation::new(format!("spec.pools[{n}]"), "x", "is wrong"));
+        let answer = Verdict::Invalid(many.collect()).answer(Kind::Pool, &request);
+        let status = &answer["response"]["status"];
+        let message = status["message"].as_str().unwrap();
+        assert!(
+            message.ends_with("spec.pools[99]: Invalid value: \"x\": is wrong, and 7 more]"),
+            "{message}"
+        );
+        assert_eq!(status["details"]["causes"].as_array().unwrap().len(), NAMED);
+    }
+
+    #[test]
     fn a_patch_travels_in_base64() {
         let request = read(&sent("CREATE", &Value::Null, &json!({}))).unwrap();
         let answer = Verdict::Patched(vec![json!({"op": "add"})]).answer(Kind::Pool, &request);
@@ -251,6 +304,19 @@ mod tests {
         misled["request"]["kind"] = pod;
         assert!(read(&misled).unwrap_err().why.contains("kind IPPool"));
         assert!(Request::read(endpoint(), b"\xff{").unwrap_err().why.contains("no JSON"));
+    }
+
+    #[test]
+    fn what_nobody_looks_at_is_not_read() {
+        let object = json!({
+            "metadata": {"name": "p", "managedFields": [{}], "annotations": {"a": "b", "ipAddress": "10.0.0.1"}},
+            "spec": {"pools": []}, "status": {"indexes": {}},
+        });
+        let kept = json!({
+            "metadata": {"name": "p", "annotations": {"ipAddress": "10.0.0.1"}}, "spec": {"pools": []},
+        });
+        let request = read(&sent("UPDATE", &object, &object)).unwrap();
+        assert_eq!((&request.old, &request.new), (&kept, &kept));
     }
 
     #[test]

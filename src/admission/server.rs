@@ -5,8 +5,8 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, Path, State};
+use axum::body::Body;
+use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
@@ -14,11 +14,14 @@ use axum::routing::post;
 use axum::{Extension, Json, Router};
 use axum_server::Handle;
 use axum_server::tls_rustls::RustlsConfig;
+use http_body_util::BodyExt;
 use serde_json::Value;
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
+use super::bounds::Bounds;
 use super::observe::{NoOne, Observer, Review};
 use super::pki::Pair;
+use super::review::said;
 use super::tls::{Handshake, server_config, usual_handshake};
 use super::{Endpoint, Live, Malformed, Request, Scope, Verdict, admit, question};
 
@@ -31,16 +34,25 @@ pub struct AdmissionOptions {
     pub handshake: Handshake,
     /// Who hears of each review.
     pub observer: Arc<dyn Observer>,
+    /// How much time and room whoever connects has.
+    pub bounds: Bounds,
 }
 
 impl Default for AdmissionOptions {
     fn default() -> Self {
-        Self { scope: Scope::default(), handshake: usual_handshake(), observer: Arc::new(NoOne) }
+        let (scope, bounds) = (Scope::default(), Bounds::default());
+        Self { scope, handshake: usual_handshake(), observer: Arc::new(NoOne), bounds }
     }
 }
 
 /// The largest review: an update carries its object twice, and the API server takes objects of up to 3 MiB.
 const BODY_LIMIT: usize = 7 << 20;
+/// The largest review that is taken beside any number of others.
+const SMALL: usize = 64 << 10;
+/// As many larger ones are taken at once.
+const LARGE_ONES: usize = 4;
+/// As many are judged at once; a larger one by itself, as it may need much memory.
+const JUDGED: u32 = 8;
 /// How long reviews under way may take once the server is asked to end.
 const LAST_REVIEWS: Duration = Duration::from_secs(10);
 
@@ -74,10 +86,10 @@ pub async fn serve(
     listener.set_nonblocking(true)?;
     let handle = Handle::<SocketAddr>::new();
     tracing::info!(address = %listener.local_addr()?, "admission is served");
-    // The API server needs no more than HTTP/1.1, and HTTP/2 has had its floods of requests.
-    let server = axum_server::from_tcp_rustls(listener, tls.clone())?.http1_only().handle(handle.clone());
-    let mut serving =
-        std::pin::pin!(server.serve(router(options.scope, options.observer, live).into_make_service()));
+    let server = axum_server::from_tcp_rustls(listener, tls.clone())?.handle(handle.clone());
+    let server = options.bounds.around(server);
+    let router = router(options.scope, options.observer, live, options.bounds.body);
+    let mut serving = std::pin::pin!(server.serve(router.into_make_service()));
     loop {
         tokio::select! {
             ended = &mut serving => return ended,
@@ -116,13 +128,18 @@ struct Admission {
     scope: Arc<Scope>,
     observer: Arc<dyn Observer>,
     live: Live,
+    /// How long a body may take.
+    patience: Duration,
+    large: Arc<Semaphore>,
+    judged: Arc<Semaphore>,
 }
 
-fn router(scope: Scope, observer: Arc<dyn Observer>, live: Live) -> Router {
-    let admission = Admission { scope: Arc::new(scope), observer, live };
+fn router(scope: Scope, observer: Arc<dyn Observer>, live: Live, patience: Duration) -> Router {
+    let large = Arc::new(Semaphore::new(LARGE_ONES));
+    let judged = Arc::new(Semaphore::new(JUDGED as usize));
+    let admission = Admission { scope: Arc::new(scope), observer, live, patience, large, judged };
     Router::new()
         .route("/{path}", post(review).layer(from_fn_with_state(admission.clone(), observed)))
-        .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .with_state(admission)
 }
 
@@ -150,13 +167,37 @@ struct Said(&'static str);
 async fn review(
     State(admission): State<Admission>,
     Extension(endpoint): Extension<Endpoint>,
-    body: Bytes,
+    body: Body,
 ) -> Response {
+    let (body, large) = match tokio::time::timeout(admission.patience, admission.take(body)).await {
+        Ok(Ok(taken)) => taken,
+        Ok(Err(code)) => return code.into_response(),
+        Err(_) => return StatusCode::REQUEST_TIMEOUT.into_response(),
+    };
+    let turn = admission.judged.acquire_many(if large.is_some() { JUDGED } else { 1 }).await;
     let (said, answer) = admission.judge(endpoint, &body).await;
+    drop(turn);
     (Extension(said), Json(answer)).into_response()
 }
 
 impl Admission {
+    /// A body, and the right to have a larger one.
+    async fn take(&self, mut body: Body) -> Result<(Vec<u8>, Option<OwnedSemaphorePermit>), StatusCode> {
+        let (mut taken, mut large) = (Vec::new(), None);
+        while let Some(frame) = body.frame().await {
+            let Ok(data) = frame.map_err(|_| StatusCode::BAD_REQUEST)?.into_data() else { continue };
+            let size = taken.len() + data.len();
+            if size > BODY_LIMIT {
+                return Err(StatusCode::PAYLOAD_TOO_LARGE);
+            }
+            if size > SMALL && large.is_none() {
+                large = self.large.clone().acquire_owned().await.ok();
+            }
+            taken.extend_from_slice(&data);
+        }
+        Ok((taken, large))
+    }
+
     async fn judge(&self, endpoint: Endpoint, body: &[u8]) -> (Said, Value) {
         let request = match Request::read(endpoint, body) {
             Ok(request) => request,
@@ -185,8 +226,7 @@ fn log(endpoint: Endpoint, request: &Request, verdict: &Verdict) {
             tracing::debug!(kind, %namespace, %name, task = ?endpoint.task, "admitted");
         }
         Verdict::Invalid(violations) => {
-            let why: Vec<String> = violations.iter().map(ToString::to_string).collect();
-            tracing::info!(kind, %namespace, %name, why = why.join(", "), "refused");
+            tracing::info!(kind, %namespace, %name, why = said(violations).join(", "), "refused");
         }
         Verdict::NotYet => tracing::warn!(kind, %namespace, %name, "not judged: the lists are not complete"),
     }
@@ -194,8 +234,7 @@ fn log(endpoint: Endpoint, request: &Request, verdict: &Verdict) {
 
 #[cfg(test)]
 mod tests {
-    use axum::body::Body;
-    use http_body_util::BodyExt;
+    use futures::StreamExt;
     use rustls::pki_types::pem::PemObject;
     use rustls::pki_types::{CertificateDer, ServerName};
     use serde_json::json;
@@ -206,9 +245,13 @@ mod tests {
 
     const POOLS: &str = "/validate-ipam-metal3-io-v1alpha1-ippool";
 
+    fn judging(observer: Arc<dyn Observer>, live: Live) -> Router {
+        router(Scope::default(), observer, live, Bounds::default().body)
+    }
+
     async fn posted(live: Live, path: &str, body: Vec<u8>) -> (u16, Value) {
         let request = http::Request::post(path).body(Body::from(body)).unwrap();
-        let response = router(Scope::default(), Arc::new(NoOne), live).oneshot(request).await.unwrap();
+        let response = judging(Arc::new(NoOne), live).oneshot(request).await.unwrap();
         let code = response.status().as_u16();
         let body = response.into_body().collect().await.unwrap().to_bytes();
         (code, serde_json::from_slice(&body).unwrap_or_default())
@@ -233,7 +276,7 @@ mod tests {
     async fn each_review_is_told_of_with_its_verdict_also_one_that_is_not_read_or_not_waited_for() {
         let (live, asked) = Live::new();
         let heard = Arc::new(Heard::default());
-        let router = router(Scope::default(), heard.clone(), live);
+        let router = judging(heard.clone(), live);
         let post = |path: &str, body: Vec<u8>| {
             router.clone().oneshot(http::Request::post(path).body(Body::from(body)).unwrap())
         };
@@ -286,6 +329,44 @@ mod tests {
         assert_eq!((code, &answer["response"]["allowed"]), (200, &json!(true)));
         review["request"]["oldObject"] = json!({"filler": "x".repeat(8 << 20)});
         assert_eq!(posted(live, POOLS, review.to_string().into_bytes()).await.0, 413);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_does_not_come_is_not_waited_for_for_ever() {
+        let (live, _asked) = Live::new();
+        let begun = futures::stream::iter([Ok::<_, io::Error>("{")]);
+        let body = Body::from_stream(begun.chain(futures::stream::pending()));
+        let request = http::Request::post(POOLS).body(body).unwrap();
+        let response = judging(Arc::new(NoOne), live).oneshot(request).await.unwrap();
+        assert_eq!(response.status(), StatusCode::REQUEST_TIMEOUT);
+    }
+
+    #[tokio::test]
+    async fn only_so_many_reviews_are_judged_at_once_and_a_large_one_by_itself() {
+        let (live, asked) = Live::new();
+        let router = judging(Arc::new(NoOne), live);
+        let post = |review: &Value| {
+            let body = Body::from(review.to_string());
+            Box::pin(router.clone().oneshot(http::Request::post(POOLS).body(body).unwrap()))
+        };
+        let mut small: Vec<_> = (0..=JUDGED).map(|_| post(&shrink())).collect();
+        for review in &mut small {
+            assert!(futures::poll!(review).is_pending());
+        }
+        assert_eq!(asked.len(), JUDGED as usize);
+        drop(small.remove(0));
+        assert!(futures::poll!(small.last_mut().unwrap()).is_pending());
+        assert_eq!(asked.len(), JUDGED as usize + 1);
+        let mut large = shrink();
+        large["request"]["options"] = json!("x".repeat(SMALL));
+        let mut large = post(&large);
+        assert!(futures::poll!(&mut large).is_pending());
+        small.truncate(1);
+        assert!(futures::poll!(&mut large).is_pending());
+        assert_eq!(asked.len(), JUDGED as usize + 1);
+        small.clear();
+        assert!(futures::poll!(&mut large).is_pending());
+        assert_eq!(asked.len(), JUDGED as usize + 2);
     }
 
     #[tokio::test]

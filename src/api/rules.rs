@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use arcstr::ArcStr;
 use serde_json::{Value, json};
@@ -64,7 +65,7 @@ impl PoolRules {
         }
         let gateway = reader.ip("spec.gateway", spec.gateway.as_deref());
         let dns = reader.ips("spec.dnsServers", &spec.dns_servers);
-        let pool = Defaults { prefix: spec.prefix.filter(|prefix| *prefix != 0), gateway, dns };
+        let pool = Defaults { prefix: spec.prefix.filter(|prefix| *prefix != 0), gateway, dns: dns.into() };
         let entries: Vec<Entry> =
             spec.pools.iter().enumerate().map(|(i, entry)| reader.entry(i, entry, &pool)).collect();
         reader.default_prefix(spec, &entries);
@@ -85,7 +86,7 @@ impl PoolRules {
 struct Defaults {
     prefix: Option<i32>,
     gateway: Option<IpAddr>,
-    dns: Vec<IpAddr>,
+    dns: Arc<[IpAddr]>,
 }
 
 /// What is wrong with a `namePrefix` that no object's name can begin with.
@@ -157,7 +158,7 @@ impl Reader {
             subnet,
             prefix: prefix.or_else(|| subnet.map(|subnet| subnet.prefix())),
             gateway: gateway.or(pool.gateway),
-            dns: if dns.is_empty() { pool.dns.clone() } else { dns },
+            dns: if dns.is_empty() { pool.dns.clone() } else { dns.into() },
         }
     }
 
@@ -249,6 +250,7 @@ impl Reader {
     fn pre_allocations(&mut self, spec: &IPPoolSpec, entries: &[Entry]) -> BTreeMap<ArcStr, IpAddr> {
         let mut by_ip: BTreeMap<IpAddr, &str> = BTreeMap::new();
         let mut pre_allocations = BTreeMap::new();
+        let within: AddressSet = entries.iter().filter_map(|entry| entry.range).collect();
         for (name, text) in &spec.pre_allocations {
             let field = format!("spec.preAllocations.{name}");
             let Some(ip) = self.ip(&field, Some(text)) else { continue };
@@ -257,7 +259,7 @@ impl Reader {
                 self.refuse(field, text.as_str(), detail);
                 continue;
             }
-            if !entries.iter().any(|entry| entry.range.is_some_and(|range| range.contains(ip))) {
+            if !within.contains(ip) {
                 self.refuse("spec.preAllocations", text.as_str(), OUT_OF_BOUNDS);
             }
             // One that lies outside is kept: its claim has to be told so, and gets nothing else in its place.

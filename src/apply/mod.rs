@@ -160,7 +160,7 @@ mod tests {
         let applier = applier(&Traffic { rate, ..Traffic::default() }, move || {
             counted.fetch_add(1, Ordering::SeqCst);
             async {
-                tokio::time::sleep(TIMEOUT - Duration::from_secs(1)).await;
+                tokio::time::sleep(TIMEOUT * 9 / 10).await;
                 Response::builder().status(404).body(Full::default()).unwrap()
             }
         });

@@ -89,11 +89,11 @@ impl Traffic {
         S: Service<Request<Body>, Response = Response<B>>,
         S::Error: Into<BoxError>,
     {
-        let told = request.extensions_mut().remove::<Wait>();
         if let Some(rate) = &self.rate {
-            told.iter().for_each(|wait| wait.tell(true));
+            let who = request.extensions_mut().remove::<Wait>().unwrap_or_else(|| Wait::new().0);
+            who.tell(true);
             rate.turn().await;
-            told.iter().for_each(|wait| wait.tell(false));
+            who.tell(false);
         }
         if is_change(request.method()) && self.permit.as_ref().is_some_and(|may| !may()) {
             return Ok(not_sent()?);

@@ -10,6 +10,8 @@ use axum::Router;
 use axum_server::tls_rustls::RustlsConfig;
 use rustls::ServerConfig;
 
+use crate::admission::Bounds;
+
 /// Where to listen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Listen {
@@ -79,7 +81,8 @@ impl Listen {
 
 /// Serves plain HTTP for ever.
 pub(super) async fn serve(listener: TcpListener, router: Router) -> io::Result<()> {
-    axum_server::from_tcp(listener)?.serve(router.into_make_service()).await
+    let server = Bounds::default().around(axum_server::from_tcp(listener)?);
+    server.serve(router.into_make_service()).await
 }
 
 /// Serves HTTPS for ever.
@@ -89,7 +92,8 @@ pub(super) async fn serve_tls(
     router: Router,
 ) -> io::Result<()> {
     let config = RustlsConfig::from_config(config);
-    axum_server::from_tcp_rustls(listener, config)?.serve(router.into_make_service()).await
+    let server = Bounds::default().around(axum_server::from_tcp_rustls(listener, config)?);
+    server.serve(router.into_make_service()).await
 }
 
 /// Where a bound port is, for the log.

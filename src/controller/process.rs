@@ -18,7 +18,7 @@ use super::metrics::{self, Access, Metrics, Questions};
 use super::tls::TlsPolicy;
 use super::{End, Links, Options, clock, work};
 use crate::admission::pki::Facts;
-use crate::admission::{self, AdmissionOptions, Live, Scope};
+use crate::admission::{self, AdmissionOptions, Bounds, Live, Scope};
 use crate::apply::{Rate, Traffic, connect_through};
 
 /// Where the process can be asked how it is.
@@ -192,6 +192,7 @@ impl Process {
             },
             handshake: Arc::new(handshake),
             observer: Arc::new(self.metrics.reviews()),
+            bounds: Bounds::default(),
         };
         // It is asked until the last write is done, and ends with the process.
         let serving = admission::serve(listener, options, served, live, std::future::pending());

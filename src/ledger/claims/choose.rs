@@ -148,7 +148,7 @@ impl Ledger {
             ip,
             prefix: settings.prefix,
             gateway: settings.gateway,
-            dns: settings.dns,
+            dns: settings.dns.to_vec(),
             claim: id.clone(),
             claim_uid: entry.claim.meta.uid.clone(),
             pool: entry.claim.pool_id(),
