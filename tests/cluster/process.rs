@@ -1,16 +1,22 @@
 //! The controller as a process: election, health, flags, and its end.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ipam::admission::pki::Facts;
+use ipam::api::Family;
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::Api;
+use kube::api::{Patch, PatchParams};
 use rustix::process::Signal;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use serde_json::{Value, json};
 use testbed::proxy::{Action, Match, Proxy, Reply, Rule, Verb};
+use testbed::{ControlPlane, Options};
 
 use crate::replica::{Replica, grant_lease, holder};
-use crate::scene::Scene;
+use crate::scene::{CAPI_CRDS, Scene, install};
 
 /// The lease of the candidates here.
 const LEASE: Duration = Duration::from_secs(5);
@@ -165,6 +171,65 @@ async fn a_process_that_is_asked_to_end_in_a_burst_finishes_its_writes_and_gives
     scene.in_order().await;
 }
 
+#[tokio::test]
+async fn a_process_that_ends_while_a_write_is_under_way_leaves_its_lease_to_run_out() {
+    let scene = scene("short").await;
+    let proxy = Proxy::start(&scene.plane).await.unwrap();
+    let take = Match::verb(Verb::Post).resource("ipaddresses");
+    let parked = proxy.add(Rule::new(take, Action::HoldBefore).once());
+    let mut leader = Replica::candidate_behind(proxy, &scene, "first");
+    scene.create_claim("c").await;
+    parked.parked(1).await.unwrap();
+    let held = holder(&scene).await;
+    assert!(!held.is_empty());
+    leader.signal(Signal::TERM);
+    assert!(leader.ended().await.success(), "{}", leader.log());
+    assert!(leader.log().contains("stopping although writes are under way"), "{}", leader.log());
+    assert!(!leader.log().contains("the lease is given back"), "{}", leader.log());
+    assert_eq!(holder(&scene).await, held);
+    // Its write arrives late, and before anybody else may write.
+    parked.release();
+    let _next = Replica::candidate(&scene, "next").await;
+    scene.bound("c").await;
+    scene.in_order().await;
+}
+
+/// A lease of the controllers that somebody renewed at this time.
+#[expect(clippy::disallowed_methods, reason = "whether a lease has run out is told by the clock")]
+async fn renewed(scene: &Scene, by: &str, ago: Duration) {
+    let leases: Api<Lease> = Api::namespaced(scene.plane.client(), &scene.namespace);
+    let time = jiff::Timestamp::now() - ago;
+    let lease = json!({
+        "apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
+        "metadata": {"name": "controller-leader-election-ipam-capm3"},
+        "spec": {
+            "holderIdentity": by, "leaseDurationSeconds": 300, "leaseTransitions": 0,
+            "acquireTime": format!("{time:.6}"), "renewTime": format!("{time:.6}"),
+        },
+    });
+    let patch = PatchParams::apply("tests").force();
+    leases.patch("controller-leader-election-ipam-capm3", &patch, &Patch::Apply(&lease)).await.unwrap();
+}
+
+#[tokio::test]
+async fn one_that_runs_alone_does_not_start_beside_another_until_its_lease_has_run_out() {
+    // On the shared control plane there are always leases.
+    let plane = Arc::new(ControlPlane::start(Options::default()).await.unwrap());
+    install(&plane, &CAPI_CRDS).await;
+    let scene = Scene::on(plane, Family::Metal3, "beside").await;
+    scene.create_pool("p", &json!({"pools": [{"start": "10.0.0.1", "end": "10.0.0.9"}]})).await;
+    scene.create_claim("c").await;
+    renewed(&scene, "somebody-else", Duration::ZERO).await;
+    let mut refused = Replica::start(&scene, "refused", &[]).await;
+    assert!(!refused.ended().await.success(), "{}", refused.log());
+    let says = format!("the controller `somebody-else` leads already, in namespace `{}`", scene.namespace);
+    assert!(refused.log().contains(&says), "{}", refused.log());
+    assert_eq!(refused.proxy.count(&Match::writes()), 0, "{:?}", refused.proxy.log());
+    renewed(&scene, "somebody-else", Duration::from_hours(1)).await;
+    let _alone = Replica::start(&scene, "alone", &[]).await;
+    scene.bound("c").await;
+}
+
 /// Flags of one that runs alone; the control plane is shared with others, which hold leases.
 pub const ALONE: [&str; 1] = ["--ignore-leader"];
 
@@ -280,6 +345,14 @@ async fn admission_is_served_with_the_certificate_of_the_folder() {
     let line = format!("ipam_certificate_expiry_timestamp_seconds{{name=\"admission\"}} {until}");
     let look = || async { replica.plain_metrics().await.lines().any(|have| have == line).then_some(()) };
     scene.until("the end of the certificate", look).await;
+    // One whose key is not there yet is not served, and its end is nobody's concern.
+    let next = ipam::admission::pki::serving(&authority, &["127.0.0.1".to_owned()], now + 86_400).unwrap();
+    std::fs::write(files.path().join("tls.crt"), &next.certificate).unwrap();
+    let refused = || async {
+        (replica.log().matches("the serving certificate cannot be used").count() > 1).then_some(())
+    };
+    scene.until("the next certificate is refused", refused).await;
+    assert_eq!(look().await, Some(()));
 
     let mut config = kube::Config::new(format!("https://127.0.0.1:{port}").parse().unwrap());
     let authority = CertificateDer::from_pem_slice(authority.certificate.as_bytes()).unwrap();
