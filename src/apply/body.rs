@@ -116,3 +116,57 @@ fn reference(id: &Id) -> ObjectReference {
         ..ObjectReference::default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use kube::api::ObjectMeta;
+
+    use super::*;
+    use crate::api::{IPAddressClaimSpec, IPClaim};
+    use crate::ledger::Claim;
+
+    fn bound(claim: Claim) -> (Id, Shown) {
+        let ready = Ready { is: true, reason: "AddressAllocated".into(), message: "".into(), since: 0 };
+        (claim.id, Shown { address: Some("p-10-0-0-1".into()), ready: Some(ready), ..claim.shown })
+    }
+
+    /// A condition of somebody else, in the form of either version.
+    fn backup() -> Value {
+        json!({
+            "type": "Backup", "status": "Unknown", "reason": "Never", "message": "not yet",
+            "lastTransitionTime": "2024-01-01T00:00:00Z", "observedGeneration": 3,
+        })
+    }
+
+    #[test]
+    fn a_status_keeps_the_conditions_and_the_members_of_others_as_they_stand() {
+        let stale = json!({"type": "Ready", "status": "False", "reason": "PoolNotReady", "message": "",
+            "lastTransitionTime": "2024-01-01T00:00:00Z"});
+        let conditions = json!([backup(), stale]);
+        let claim = json!({
+            "apiVersion": "ipam.metal3.io/v1alpha1", "kind": "IPClaim",
+            "metadata": {"name": "c", "namespace": "ns"}, "spec": {"pool": {"name": "p"}},
+            "status": {"conditions": conditions},
+        });
+        let claim: IPClaim = serde_json::from_value(claim).unwrap();
+        let (id, shown) = bound(Claim::of_metal3(&claim));
+        let written = status(&id, &shown, CapiVersion::V1Beta2);
+        assert_eq!(written["conditions"].as_array().unwrap()[1..], [backup()], "{written}");
+
+        let members = json!({"v1beta2": {"conditions": [backup()]}, "deprecated": {"v1beta1": {"conditions": [backup()]}}});
+        let mut seen = members.clone();
+        seen["conditions"] = conditions;
+        let ours: IPAddressClaimSpec =
+            serde_json::from_value(json!({ "poolRef": PoolReference::to("p") })).unwrap();
+        let meta = ObjectMeta { name: Some("c".into()), ..ObjectMeta::default() };
+        let seen = serde_json::from_value(seen).unwrap();
+        let (id, shown) = bound(Claim::of_capi(&meta, &ours, Some(&seen)).unwrap());
+        for version in [CapiVersion::V1Beta1, CapiVersion::V1Beta2] {
+            let written = status(&id, &shown, version);
+            assert_eq!(written["conditions"].as_array().unwrap()[1..], [backup()], "{written}");
+            for member in ["v1beta2", "deprecated"] {
+                assert_eq!(written[member], members[member], "{written}");
+            }
+        }
+    }
+}

@@ -2,7 +2,7 @@
 
 use ipam::api::{Family, Kind};
 use kube::ResourceExt;
-use kube::api::{DeleteParams, DynamicObject, ListParams, PostParams};
+use kube::api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 use testbed::proxy::{Entry, Match, Verb};
 use testbed::{ControlPlane, Options};
@@ -187,8 +187,20 @@ async fn where_only_v1beta1_is_served_claims_get_conditions_of_its_form() {
     scene.create_claim("d").await;
     assert_eq!(scene.refused("d", "PoolExhausted").await, "Exhausted IP Pools");
     assert_eq!(ready(&scene.claims.get("d").await.unwrap()).unwrap()["severity"], "Error");
+    // What others write in that form stays, and so does what they write in the next version's.
+    let since = "2024-01-01T00:00:00Z";
+    let older = json!({"type": "Backup", "status": "False", "severity": "Info", "lastTransitionTime": since});
+    let newer = json!({"type": "Backup", "status": "False", "reason": "Never", "message": "", "lastTransitionTime": since});
+    let ops = json!([
+        {"op": "add", "path": "/status/conditions/-", "value": older},
+        {"op": "add", "path": "/status/v1beta2", "value": {"conditions": [newer]}},
+    ]);
+    let patch: Patch<Value> = Patch::Json(serde_json::from_value(ops).unwrap());
+    scene.claims.patch_status("d", &PatchParams::default(), &patch).await.unwrap();
     scene.delete_claim("c").await;
     assert_eq!(scene.bound("d").await, "10.0.0.1");
+    let status = scene.status("d").await;
+    assert_eq!((&status["conditions"][1], &status["v1beta2"]["conditions"]), (&older, &json!([newer])));
     let owner = &scene.addresses.get("p-10-0-0-1").await.unwrap().owner_references()[1].clone();
     assert_eq!(owner.api_version, "ipam.cluster.x-k8s.io/v1beta1");
     scene.delete_claim("d").await;

@@ -1,12 +1,13 @@
 //! People who delete, strip and edit by hand.
 
 use kube::ResourceExt;
-use kube::api::{DeleteParams, PatchParams};
+use kube::api::{DeleteParams, Patch, PatchParams};
+use serde_json::{Value, json};
 use testbed::proxy::Match;
 
 use ipam::api::Family;
 
-use crate::scene::{Scene, for_both_families, no_finalizers};
+use crate::scene::{Scene, for_both_families, no_finalizers, ready};
 
 for_both_families!(
     d6_an_address_that_is_removed_by_force_is_given_back_to_its_claim,
@@ -14,6 +15,7 @@ for_both_families!(
     l4_d10_an_address_whose_claim_was_torn_away_is_released,
     l2_a_claim_that_is_deleted_while_the_watch_of_its_address_lags_leaves_nothing,
     d3_d7_claims_of_a_lagging_watch_get_one_address_each,
+    what_others_write_into_the_status_of_a_claim_outlives_each_publication,
     s14_nothing_is_written_when_nothing_changes,
 );
 
@@ -96,6 +98,41 @@ async fn d3_d7_claims_of_a_lagging_watch_get_one_address_each(family: Family) {
     }
     addresses.release();
     scene.in_order().await;
+}
+
+async fn what_others_write_into_the_status_of_a_claim_outlives_each_publication(family: Family) {
+    let scene = Scene::with_pool(family, "others", "10.0.0.1", "10.0.0.9").await;
+    let pause = |value: Value| json!({"metadata": {"annotations": {"cluster.x-k8s.io/paused": value}}});
+    scene.patch_pool("p", pause(json!(""))).await;
+    scene.pool_is("p", "Paused").await;
+    scene.create_claim("c").await;
+    scene.refused("c", "PoolNotReady").await;
+    let backup = json!({
+        "type": "Backup", "status": "Unknown", "reason": "Never", "message": "not yet",
+        "lastTransitionTime": "2024-01-01T00:00:00Z", "observedGeneration": 3,
+    });
+    let mut ops = vec![json!({"op": "add", "path": "/status/conditions/-", "value": backup})];
+    if family == Family::Capi {
+        let older =
+            json!({"type": "Backup", "status": "Unknown", "lastTransitionTime": "2024-01-01T00:00:00Z"});
+        let members = json!({"v1beta1": {"conditions": [older]}});
+        ops.push(json!({"op": "add", "path": "/status/deprecated", "value": members}));
+    }
+    let patch: Patch<Value> = Patch::Json(serde_json::from_value(json!(ops)).unwrap());
+    scene.claims.patch_status("c", &PatchParams::default(), &patch).await.unwrap();
+    let theirs = |status: &Value| {
+        let conditions = status["conditions"].as_array().unwrap().iter();
+        let conditions: Vec<Value> =
+            conditions.filter(|condition| condition["type"] != "Ready").cloned().collect();
+        (conditions, status["deprecated"].clone())
+    };
+    let written = theirs(&scene.status("c").await);
+    assert_eq!(written.0, [backup]);
+    assert_eq!(written.1.is_null(), family == Family::Metal3);
+    scene.patch_pool("p", pause(Value::Null)).await;
+    scene.bound("c").await;
+    assert_eq!(ready(&scene.claims.get("c").await.unwrap()).unwrap()["status"], "True");
+    assert_eq!(theirs(&scene.status("c").await), written);
 }
 
 async fn s14_nothing_is_written_when_nothing_changes(family: Family) {

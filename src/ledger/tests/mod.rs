@@ -28,7 +28,7 @@ use std::sync::Arc;
 
 use crate::api::{AllocationStrategy, Family, IPPoolSpec, Kind, PoolEntry, PoolRules};
 use crate::ledger::{
-    Address, Claim, Cluster, Finalizers, Id, Meta, Parts, Pool, PoolStatusSeen, Seen, Shown, Uid,
+    Address, Claim, Cluster, Finalizers, Id, Meta, Others, Parts, Pool, PoolStatusSeen, Seen, Shown, Uid,
 };
 
 const NAMESPACE: &str = "ns";

@@ -111,3 +111,21 @@ fn d11_that_the_pool_is_being_deleted_is_no_error_and_nothing_is_handed_out() {
     scene.delete(&pool_id("p"));
     assert_eq!(scene.after(claim("a")), ["tell claim a: PoolNotReady: The pool \"p\" is being deleted"]);
 }
+
+#[test]
+fn what_others_have_written_into_a_status_is_written_again_with_each_verdict() {
+    for mut claim in [claim("a"), capi_claim("a")] {
+        let id = claim.id.clone();
+        let condition = serde_json::json!({"type": "Backup", "status": "True"});
+        let members = serde_json::Map::from_iter([("deprecated".to_owned(), condition.clone())]);
+        let others = Some(Arc::new(Others { conditions: vec![condition], members }));
+        claim.shown.others.clone_from(&others);
+        let mut scene = Scene::with(Pool { paused: true, ..pool("10.0.0.1") });
+        assert_eq!(scene.after(claim).len(), 1);
+        assert_eq!((scene.shown(&id).address.as_deref(), &scene.shown(&id).others), (None, &others));
+        scene.change_pool("p", |pool| pool.paused = false);
+        scene.run();
+        assert_eq!(scene.shown(&id).address.as_deref(), Some("p-10-0-0-1"));
+        assert_eq!(scene.shown(&id).others, others);
+    }
+}
