@@ -246,6 +246,22 @@ mod tests {
         assert!(!picks.contains(&ip("10.0.0.4")));
     }
 
+    #[test]
+    fn random_picks_do_not_favour_the_address_above_a_long_run_of_held_ones() {
+        let entry = Entry { range: Some(range("10.0.0.0-10.0.3.231")), ..Entry::default() };
+        let mut space = Space::new(vec![entry], AddressSet::new(), []);
+        assert_eq!(space.capacity(), 1000);
+        for _ in 0..500 {
+            let lowest = space.pick_lowest().unwrap();
+            assert!(space.take(lowest));
+        }
+        let (lowest, mut rng) = (space.pick_lowest().unwrap(), SmallRng::seed_from_u64(5));
+        let picks = std::iter::repeat_with(|| space.pick_random(&mut rng).unwrap()).take(5000);
+        // Ten are its share.
+        let often = picks.filter(|pick| *pick == lowest).count();
+        assert!((1..50).contains(&often), "{often}");
+    }
+
     fn low(n: u8, v6: bool) -> IpAddr {
         if v6 {
             std::net::Ipv6Addr::from_bits(u128::from(n)).into()

@@ -269,4 +269,36 @@ fn s2_a_pool_that_cannot_be_made_ours_and_its_claims_say_so() {
     scene.run_for(Duration::from_mins(1));
     assert_eq!(scene.bound(), [("a", "p-10-0-0-1")]);
     assert_eq!(scene.server.statuses[&pool_id("p")].conditions[0].reason, "Exhausted");
+/// Pool `p` of Cluster `k` as the API server shows it, with these labels and the owner references of these kinds.
+fn shown_pool(labels: &[(&str, &str)], owners: &[&str]) -> Pool {
+    let owners = owners.iter().map(|group| {
+        serde_json::json!({"apiVersion": format!("{group}/v1beta2"), "kind": "Cluster", "name": "k", "uid": *group})
+    });
+    let metadata = serde_json::json!({
+        "name": "p", "namespace": NAMESPACE, "finalizers": ["ippool.ipam.metal3.io"],
+        "labels": labels.iter().copied().collect::<std::collections::BTreeMap<_, _>>(),
+        "ownerReferences": owners.collect::<Vec<_>>(),
+    });
+    let pool = serde_json::json!({
+        "apiVersion": "ipam.metal3.io/v1alpha1", "kind": "IPPool", "metadata": metadata,
+        "spec": {"clusterName": "k", "namePrefix": "p", "pools": []},
+    });
+    Pool::of(&serde_json::from_value(pool).unwrap())
+}
+
+#[test]
+fn a_cluster_of_another_group_is_no_owner_of_ours() {
+    assert_eq!(shown_pool(&[], &["other.example"]).owner, None);
+    let owner = shown_pool(&[], &["other.example", "cluster.x-k8s.io"]).owner.unwrap();
+    assert_eq!((owner.at, owner.uid), (1, Uid::new("cluster.x-k8s.io")));
+}
+
+#[test]
+fn a_pool_is_labelled_once_it_has_both_labels() {
+    let (cluster, provider) =
+        (("cluster.x-k8s.io/cluster-name", "k"), ("cluster.x-k8s.io/provider", "ipam-metal3"));
+    for labels in [&[][..], &[cluster], &[provider], &[cluster, (provider.0, "another")]] {
+        assert!(!shown_pool(labels, &[]).labelled, "{labels:?}");
+    }
+    assert!(shown_pool(&[cluster, provider], &[]).labelled);
 }

@@ -46,6 +46,22 @@ fn nothing_is_due_before_all_kinds_are_listed() {
 }
 
 #[test]
+fn d9_in_a_new_term_nothing_is_due_before_every_kind_was_listed_anew() {
+    for last in KINDS {
+        let mut scene = Scene::with(pool("10.0.0.1-10.0.0.9"));
+        scene.ledger.begin_term(KINDS);
+        scene.add(claim("a"));
+        assert_eq!(scene.due(), NOTHING);
+        for kind in KINDS.into_iter().filter(|kind| *kind != last) {
+            scene.list(kind);
+            assert_eq!(scene.due(), NOTHING, "before {last:?}");
+        }
+        scene.list(last);
+        assert_eq!(scene.due(), ["take 10.0.0.1 for claim a"]);
+    }
+}
+
+#[test]
 fn d9_a_new_term_hands_out_nothing_that_its_lists_show_to_be_held() {
     let mut scene = Scene::unlisted();
     scene.add_unseen(pool("10.0.0.1-10.0.0.2"));
