@@ -2,7 +2,7 @@
 
 use ipam::api::{Family, Kind};
 use k8s_openapi::api::core::v1::ConfigMap;
-use kube::api::{DynamicObject, PostParams};
+use kube::api::{DynamicObject, ObjectMeta, PostParams};
 use kube::{Api, ResourceExt};
 use serde_json::json;
 
@@ -155,15 +155,25 @@ async fn s1_a_claim_that_met_a_full_pool_is_served_when_there_is_room_the_oldest
     scene.create_claim("holder").await;
     scene.bound("holder").await;
     scene.pool_is("p", "Exhausted").await;
-    scene.create_claim("older").await;
-    assert_eq!(scene.refused("older", "PoolExhausted").await, "Exhausted IP Pools");
-    scene.create_claim("younger").await;
-    scene.refused("younger", "PoolExhausted").await;
+    // By name it would be the other way round, and so would it where both were made in one second.
+    scene.create_claim("b-older").await;
+    assert_eq!(scene.refused("b-older", "PoolExhausted").await, "Exhausted IP Pools");
+    let older = scene.claims.get("b-older").await.unwrap();
+    let trial = PostParams { dry_run: true, ..PostParams::default() };
+    let mut next = older.clone();
+    next.metadata = ObjectMeta { name: Some("a-younger".into()), ..ObjectMeta::default() };
+    let is_later = || async {
+        let next = scene.claims.create(&trial, &next).await.unwrap();
+        (next.metadata.creation_timestamp > older.metadata.creation_timestamp).then_some(())
+    };
+    scene.until("the next second begins", is_later).await;
+    scene.create_claim("a-younger").await;
+    scene.refused("a-younger", "PoolExhausted").await;
     scene.delete_claim("holder").await;
-    assert_eq!(scene.bound("older").await, "10.0.0.1");
+    assert_eq!(scene.bound("b-older").await, "10.0.0.1");
     scene.patch_pool("p", json!({"spec": {"pools": [{"start": "10.0.0.1", "end": "10.0.0.2"}]}})).await;
-    assert_eq!(scene.bound("younger").await, "10.0.0.2");
-    assert!(scene.status("younger").await["errorMessage"].is_null());
+    assert_eq!(scene.bound("a-younger").await, "10.0.0.2");
+    assert!(scene.status("a-younger").await["errorMessage"].is_null());
 }
 
 #[tokio::test]

@@ -3,16 +3,20 @@
 use kube::ResourceExt;
 use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::{Value, json};
-use testbed::proxy::Match;
+use testbed::proxy::{Match, Verb};
 
-use ipam::api::Family;
+use ipam::api::{Family, Kind};
 
+use crate::metal3::owner;
+use crate::process::ALONE;
+use crate::replica::Replica;
 use crate::scene::{Scene, for_both_families, no_finalizers, ready};
 
 for_both_families!(
     d6_an_address_that_is_removed_by_force_is_given_back_to_its_claim,
     an_address_that_is_deleted_while_its_claim_lives_is_made_again,
     l4_d10_an_address_whose_claim_was_torn_away_is_released,
+    l2_a_claim_that_is_deleted_while_its_address_was_never_seen_leaves_nothing,
     l2_a_claim_that_is_deleted_while_the_watch_of_its_address_lags_leaves_nothing,
     d3_d7_claims_of_a_lagging_watch_get_one_address_each,
     what_others_write_into_the_status_of_a_claim_outlives_each_publication,
@@ -20,20 +24,21 @@ for_both_families!(
 );
 
 async fn d6_an_address_that_is_removed_by_force_is_given_back_to_its_claim(family: Family) {
-    let scene = Scene::with_pool(family, "d6", "10.0.0.1", "10.0.0.9").await;
+    let scene = Scene::with_pool(family, "d6", "10.0.0.1", "10.0.0.1").await;
     scene.create_claim("c").await;
     assert_eq!(scene.bound("c").await, "10.0.0.1");
-    let before = scene.addresses.get("p-10-0-0-1").await.unwrap().uid();
-    scene.addresses.patch("p-10-0-0-1", &PatchParams::default(), &no_finalizers()).await.unwrap();
-    scene.addresses.delete("p-10-0-0-1", &DeleteParams::default()).await.unwrap();
+    // Another waits for whatever gets free.
     scene.create_claim("other").await;
+    scene.refused("other", "PoolExhausted").await;
+    let before = scene.addresses.get("p-10-0-0-1").await.unwrap().uid();
+    scene.tear_away(Kind::Address(family), "p-10-0-0-1").await;
     let look = || async {
         let now = scene.addresses.get_opt("p-10-0-0-1").await.unwrap()?;
         (now.uid() != before).then_some(())
     };
     scene.until("the address is made again", look).await;
     assert_eq!(scene.bound("c").await, "10.0.0.1");
-    assert_eq!(scene.bound("other").await, "10.0.0.2");
+    scene.refused("other", "PoolExhausted").await;
     scene.in_order().await;
 }
 
@@ -64,8 +69,35 @@ async fn l4_d10_an_address_whose_claim_was_torn_away_is_released(family: Family)
     scene.in_order().await;
 }
 
+async fn l2_a_claim_that_is_deleted_while_its_address_was_never_seen_leaves_nothing(family: Family) {
+    let mut scene = Scene::with_pool(family, "l2", "10.0.0.1", "10.0.0.9").await;
+    let second = Replica::start(&scene, "second", &ALONE).await;
+    second.leads().await;
+    let addresses = second.proxy.hold_watch(&scene.addresses_resource());
+    let claims = second.proxy.hold_watch(scene.claims_resource());
+    scene.create_claim("c").await;
+    assert_eq!(scene.bound("c").await, "10.0.0.1");
+    scene.kill_controller();
+    scene.delete_claim("c").await;
+    // Made, protected, bound, and asked to go.
+    claims.buffered(4).await.unwrap();
+    claims.release();
+    scene.claim_gone("c").await;
+    assert!(scene.addresses.get_opt("p-10-0-0-1").await.unwrap().is_none());
+    // It was looked for, and not swept up once the claim was gone.
+    let log = second.proxy.log();
+    let first = |of: Match| log.iter().position(|entry| of.includes(&entry.call));
+    let deleted = first(Match::verb(Verb::Delete).resource(&scene.addresses_resource()));
+    let let_go = first(Match::verb(Verb::Patch).resource(scene.claims_resource()).body("remove"));
+    assert!(deleted.is_some() && deleted < let_go, "{deleted:?} {let_go:?}");
+    addresses.release();
+    scene.create_claim("next").await;
+    assert_eq!(scene.bound("next").await, "10.0.0.1");
+    scene.in_order().await;
+}
+
 async fn l2_a_claim_that_is_deleted_while_the_watch_of_its_address_lags_leaves_nothing(family: Family) {
-    let scene = Scene::with_pool(family, "l2", "10.0.0.1", "10.0.0.9").await;
+    let scene = Scene::with_pool(family, "lags", "10.0.0.1", "10.0.0.9").await;
     scene.create_claim("first").await;
     scene.bound("first").await;
     let held = scene.proxy.hold_watch(&scene.addresses_resource());
@@ -149,4 +181,35 @@ async fn s14_nothing_is_written_when_nothing_changes(family: Family) {
     // That nothing happens cannot be waited for; only time can pass.
     tokio::time::sleep(std::time::Duration::from_secs(30)).await;
     assert_eq!(scene.proxy.count(&Match::writes()), before);
+}
+
+#[tokio::test]
+async fn a_pool_keeps_the_owner_and_the_label_that_look_like_ours_and_are_not() {
+    let mut scene = Scene::new("owners").await;
+    let cluster = scene.create_cluster(false).await;
+    let theirs = json!({"apiVersion": "other.example/v1", "kind": "Cluster", "name": "k", "uid": "x"});
+    let metadata = json!({
+        "name": "p", "ownerReferences": [theirs],
+        "labels": {"cluster.x-k8s.io/watch-filter": "theirs", "cluster.x-k8s.io/cluster-name": "k"},
+    });
+    let spec = json!({
+        "clusterName": "k", "namePrefix": "p", "pools": [{"start": "10.0.0.1", "end": "10.0.0.1"}],
+    });
+    scene.create(Kind::Pool, &metadata, &spec, &Value::Null).await;
+    scene.start_controller();
+    scene.create_claim("c").await;
+    scene.bound("c").await;
+    let dressed = || async {
+        let meta = scene.pools.get("p").await.unwrap().metadata;
+        let owners = meta.owner_references.unwrap_or_default();
+        (owners.len() > 1).then(|| (json!(owners), json!(meta.labels)))
+    };
+    let (owners, labels) = scene.until("the pool has another owner", dressed).await;
+    assert_eq!(owners, json!([theirs, owner(Kind::Cluster, &cluster, json!(false))]));
+    let all = json!({
+        "cluster.x-k8s.io/watch-filter": "theirs", "cluster.x-k8s.io/cluster-name": "k",
+        "cluster.x-k8s.io/provider": "ipam-metal3",
+    });
+    assert_eq!(labels, all);
+    scene.in_order().await;
 }
