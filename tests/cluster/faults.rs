@@ -1,6 +1,9 @@
 //! Replies that are lost, refusals, and a controller that dies between any two writes.
 
-use ipam::api::Family;
+use ipam::api::{Family, Kind};
+use k8s_openapi::api::events::v1::Event;
+use kube::api::ListParams;
+use kube::{Api, ResourceExt};
 use testbed::proxy::{Action, Match, Reply, Rule, Verb};
 
 use crate::scene::{Scene, for_both_families};
@@ -8,6 +11,7 @@ use crate::scene::{Scene, for_both_families};
 for_both_families!(
     l3_a_lost_reply_to_any_write_loses_nothing,
     l7_s2_no_refusal_of_any_write_is_final,
+    s2_a_refused_write_is_told_in_an_event_about_the_claim,
     d9_a_controller_that_dies_at_any_write_leaves_nothing_undone,
 );
 
@@ -92,4 +96,32 @@ async fn d9_a_controller_that_dies_at_any_write_leaves_nothing_undone(family: Fa
             scene.in_order().await;
         }
     }
+}
+
+async fn s2_a_refused_write_is_told_in_an_event_about_the_claim(family: Family) {
+    let scene = Scene::with_pool(family, "event", "10.0.0.1", "10.0.0.1").await;
+    let take = Match::verb(Verb::Post).resource(&scene.addresses_resource());
+    let refusal = Reply::new(400, "BadRequest", "no address on a Sunday");
+    scene.proxy.add(Rule::new(take, Action::AnswerBefore(refusal)).once());
+    scene.create_claim("c").await;
+    assert_eq!(scene.bound("c").await, "10.0.0.1");
+    let events: Api<Event> = Api::namespaced(scene.plane.client(), &scene.namespace);
+    let look = || async { events.list(&ListParams::default()).await.unwrap().items.pop() };
+    let event = scene.until("the refusal is told", look).await;
+    let (kind, claim) = (Kind::Claim(family), scene.claims.get("c").await.unwrap());
+    let about = event.regarding.unwrap();
+    let is = (about.api_version, about.kind, about.namespace, about.name, about.uid);
+    let group = kind.resource().api_version();
+    let claimed = (group, kind.name().to_owned(), scene.namespace.clone(), "c".to_owned());
+    assert_eq!(is, (Some(claimed.0), Some(claimed.1), Some(claimed.2), Some(claimed.3), claim.uid()));
+    assert_eq!((event.reason.as_deref(), event.type_.as_deref()), (Some("WriteRefused"), Some("Warning")));
+    let note = event.note.unwrap();
+    assert!(
+        note.starts_with("the API server refused to ") && note.contains("no address on a Sunday"),
+        "{note}"
+    );
+    assert_eq!(event.reporting_controller.as_deref(), Some("ipam-controller"));
+    // It happened once, and nothing more is told.
+    scene.in_order().await;
+    assert_eq!(events.list(&ListParams::default()).await.unwrap().items.len(), 1);
 }
