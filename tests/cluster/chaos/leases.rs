@@ -15,8 +15,21 @@ async fn no_answer_to_any_write_of_a_lease_keeps_a_controller_from_leading() {
     futures::stream::iter(cases).buffer_unordered(4).collect::<Vec<()>>().await;
 }
 
-/// A lease is made, renewed, given back and taken, and each of these writes meets the fault.
+/// A machine that stands still for as long as a lease may take to be given back makes that late, but not each time.
+const TRIES: usize = 3;
+
 async fn changes_hands(fault: usize) {
+    for _ in 0..TRIES {
+        if is_in_time(fault).await {
+            return;
+        }
+    }
+    panic!("`{}` keeps the lease from being given back in time", FAULTS[fault]);
+}
+
+/// A lease is made, renewed, given back and taken, and each of these writes meets the fault; false if it was not given
+/// back in time.
+async fn is_in_time(fault: usize) -> bool {
     let mut scene = Scene::on(plane().await, Family::Metal3, "lease").await;
     // The shipped role is for the shipped namespace.
     scene.token = scene.plane.admin_token().to_owned();
@@ -40,10 +53,12 @@ async fn changes_hands(fault: usize) {
     second.stands_by().await;
     first.signal(Signal::TERM);
     assert!(first.ended().await.success(), "{}: {}", FAULTS[fault], first.log());
-    let is_late = first.log().contains("could not be given back in time");
-    assert!(!is_late, "{}: {}", FAULTS[fault], first.log());
+    if first.log().contains("could not be given back in time") {
+        return false;
+    }
     second.leads().await;
     for (write, met) in [("make", &made), ("renew", &renewed), ("give back", &released), ("take", &taken)] {
         assert_eq!(met.count(), 1, "to {write} the lease did not meet `{}`", FAULTS[fault]);
     }
+    true
 }
