@@ -3,7 +3,7 @@
 use futures::future::join_all;
 use ipam::api::{Family, Kind};
 use kube::ResourceExt;
-use kube::api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams};
+use kube::api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams, Preconditions};
 use rand::RngExt;
 use rand::rngs::SmallRng;
 use serde_json::{Value, json};
@@ -121,10 +121,14 @@ impl People {
         mut patch: Value,
         what: &'static str,
     ) -> &'static str {
-        self.marks += 1;
-        patch["metadata"]["annotations"][BY_HAND] = json!(self.marks.to_string());
+        patch["metadata"]["annotations"][BY_HAND] = self.mark();
         drop(scene.of_kind(kind).patch(name, &PatchParams::default(), &Patch::Merge(patch)).await);
         what
+    }
+
+    fn mark(&mut self) -> Value {
+        self.marks += 1;
+        json!(self.marks.to_string())
     }
 
     /// Whoever else holds claims lets them go.
@@ -163,10 +167,17 @@ impl People {
         }
         let name = ours[rng.random_range(0..ours.len())].name_any();
         let by_force = rng.random_bool(0.5);
-        let patch =
-            if by_force { json!({"metadata": {"finalizers": null}}) } else { json!({"metadata": {}}) };
-        self.edit(scene, kind, &name, patch, "").await;
-        drop(scene.of_kind(kind).delete(&name, &DeleteParams::default()).await);
+        let mut patch = json!({"metadata": {"annotations": {BY_HAND: self.mark()}}});
+        if by_force {
+            patch["metadata"]["finalizers"] = Value::Null;
+        }
+        let objects = scene.of_kind(kind);
+        let marked = objects.patch(&name, &PatchParams::default(), &Patch::Merge(patch)).await;
+        // What bears no mark would count as a controller's deed, and another of its name bears none.
+        let Ok(Some(uid)) = marked.map(|address| address.uid()) else { return "nothing found to do" };
+        let deletion =
+            DeleteParams::default().preconditions(Preconditions { uid: Some(uid), resource_version: None });
+        drop(objects.delete(&name, &deletion).await);
         if by_force { "address torn away" } else { "address deleted" }
     }
 

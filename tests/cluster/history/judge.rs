@@ -35,6 +35,9 @@ pub fn judge(revisions: &[Revision], writers: Writers) -> Verdict {
 }
 
 fn look(state: &mut State, revision: &Revision, writers: Writers) -> Verdict {
+    if let Kind::Address(family) = revision.kind {
+        stays_while_published(state, revision, family)?;
+    }
     let Some(object) = &revision.object else { return Ok(()) };
     let before = state.before(revision).filter(|before| uid(before) == uid(object));
     if let Some(before) = before {
@@ -48,6 +51,30 @@ fn look(state: &mut State, revision: &Revision, writers: Writers) -> Verdict {
         Kind::Claim(family) => published_rightly(state, revision, object, family),
         _ => Ok(()),
     }
+}
+
+/// An address that nobody has had in hand stays as long as a claim publishes it that is not on its way out.
+fn stays_while_published(state: &State, revision: &Revision, family: Family) -> Verdict {
+    let Some(before) = state.before(revision) else { return Ok(()) };
+    let now = revision.object.as_ref();
+    let ends = now.is_none_or(|now| is_going(now) && !is_going(before));
+    let was_in_hand = std::iter::once(before).chain(now).any(|object| by_hand(object).is_some());
+    if !ends || was_in_hand {
+        return Ok(());
+    }
+    let Some(made) = made(before) else { return Ok(()) };
+    let claims = state.objects.iter().filter(|((kind, _), _)| *kind == Kind::Claim(family));
+    let mut claims = claims.filter(|(_, claim)| uid(claim) == made.claim && !is_going(claim));
+    match claims.find(|(_, claim)| published(claim) == Some(revision.name.as_str())) {
+        Some(((_, claim), _)) => {
+            Err(format!("{} was deleted, and {claim} publishes it and lives", revision.name))
+        }
+        None => Ok(()),
+    }
+}
+
+fn is_going(object: &Value) -> bool {
+    !object["metadata"]["deletionTimestamp"].is_null()
 }
 
 /// A change by a controller changes only what is a controller's.
@@ -65,24 +92,44 @@ fn nothing_of_others_is_lost(revision: &Revision, before: &Value, object: &Value
     if was == is { Ok(()) } else { Err(format!("{name} had {was:?}, and now {is:?}")) }
 }
 
-/// Labels, annotations, finalizers and the spec, without what is a controller's.
-fn foreign(kind: Kind, object: &Value) -> (Map<String, Value>, Map<String, Value>, Vec<Value>, Value) {
+/// Labels, annotations, finalizers, owners and the spec.
+type Foreign = (Map<String, Value>, Map<String, Value>, Vec<Value>, Vec<Value>, Value);
+
+/// What others have put there, without what is a controller's.
+fn foreign(kind: Kind, object: &Value) -> Foreign {
     let meta = &object["metadata"];
     let map = |what: &str| meta[what].as_object().cloned().unwrap_or_default();
     let (mut labels, mut annotations) = (map("labels"), map("annotations"));
     if kind == Kind::Pool {
-        labels.retain(|key, _| !key.starts_with("cluster.x-k8s.io/"));
+        labels.retain(|key, _| {
+            !matches!(key.as_str(), "cluster.x-k8s.io/cluster-name" | "cluster.x-k8s.io/provider")
+        });
     }
     annotations
         .retain(|key, _| !matches!(key.as_str(), "ipam.metal3.io/claim-uid" | "ipam.metal3.io/adopted"));
-    let finalizers = meta["finalizers"].as_array().cloned().unwrap_or_default();
+    let list = |what: &str| meta[what].as_array().cloned().unwrap_or_default().into_iter();
+    let owners = list("ownerReferences").filter(|owner| !is_our_owner(kind, object, owner)).collect();
     let ours = kind.finalizer().unwrap_or_default();
     (
         labels,
         annotations,
-        finalizers.into_iter().filter(|text| text != ours).collect(),
+        list("finalizers").filter(|text| text != ours).collect(),
+        owners,
         object["spec"].clone(),
     )
+}
+
+/// A pool is owned by its Cluster, and an address by its pool and its claim.
+fn is_our_owner(kind: Kind, object: &Value, owner: &Value) -> bool {
+    let is_of = |of: Kind| {
+        let group = owner["apiVersion"].as_str().and_then(|version| version.split('/').next());
+        group == Some(of.group()) && owner["kind"] == of.name()
+    };
+    match kind {
+        Kind::Pool => is_of(Kind::Cluster) && owner["name"] == object["spec"]["clusterName"],
+        Kind::Address(family) => is_of(Kind::Pool) || is_of(Kind::Claim(family)),
+        _ => false,
+    }
 }
 
 /// An address is made for a claim that is held, and is what the pool says.
@@ -218,4 +265,111 @@ fn nothing_is_doubled(published: &BTreeMap<String, Publication>) -> Verdict {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::history::BY_HAND;
+
+    const CLAIM: Kind = Kind::Claim(Family::Metal3);
+    const ADDRESS: Kind = Kind::Address(Family::Metal3);
+
+    fn object(kind: Kind, uid: &str, spec: Value) -> Value {
+        let annotations = json!({"ipam.metal3.io/claim-uid": "c"});
+        json!({"metadata": {"uid": uid, "finalizers": [kind.finalizer()], "annotations": annotations}, "spec": spec})
+    }
+
+    fn pool() -> Value {
+        object(
+            Kind::Pool,
+            "p",
+            json!({"clusterName": "k", "pools": [{"start": "10.0.0.1", "end": "10.0.0.1"}]}),
+        )
+    }
+
+    fn claim() -> Value {
+        object(CLAIM, "c", json!({"pool": {"name": "p"}}))
+    }
+
+    fn bound() -> Value {
+        let mut claim = claim();
+        claim["status"]["address"]["name"] = json!("p-10-0-0-1");
+        claim
+    }
+
+    fn address() -> Value {
+        object(ADDRESS, "a", json!({"address": "10.0.0.1", "pool": {"name": "p"}, "claim": {"name": "c"}}))
+    }
+
+    fn going(mut object: Value) -> Value {
+        object["metadata"]["deletionTimestamp"] = json!("2024-01-01T00:00:00Z");
+        object
+    }
+
+    fn in_hand(mut object: Value) -> Value {
+        object["metadata"]["annotations"][BY_HAND] = json!("1");
+        object
+    }
+
+    /// A claim `c` is bound to its address, and then this happens.
+    fn after(then: impl IntoIterator<Item = (Kind, Option<Value>)>) -> Verdict {
+        let first = [(Kind::Pool, pool()), (CLAIM, claim()), (ADDRESS, address()), (CLAIM, bound())];
+        let all = first.map(|(kind, object)| (kind, Some(object))).into_iter().chain(then);
+        let revision = |(version, (kind, object))| {
+            let name = match kind {
+                Kind::Pool => "p",
+                CLAIM => "c",
+                _ => "p-10-0-0-1",
+            };
+            Revision { version, kind, name: name.to_owned(), object }
+        };
+        judge(&(1..).zip(all).map(revision).collect::<Vec<_>>(), Writers::One)
+    }
+
+    #[test]
+    fn an_address_may_not_go_while_a_claim_publishes_it() {
+        let why = "at revision 5: p-10-0-0-1 was deleted, and c publishes it and lives";
+        assert_eq!(after([(ADDRESS, Some(going(address())))]), Err(why.to_owned()));
+        assert_eq!(after([(ADDRESS, None)]), Err(why.to_owned()));
+        let claim = going(bound());
+        assert_eq!(after([(CLAIM, Some(claim)), (ADDRESS, Some(going(address()))), (ADDRESS, None)]), Ok(()));
+        assert_eq!(after([(CLAIM, None), (ADDRESS, Some(going(address()))), (ADDRESS, None)]), Ok(()));
+        assert_eq!(after([(ADDRESS, Some(in_hand(going(address())))), (ADDRESS, None)]), Ok(()));
+    }
+
+    #[test]
+    fn an_owner_or_a_label_that_is_not_ours_may_not_be_lost() {
+        let owner = |group: &str, kind: Kind, name: &str| json!({"apiVersion": format!("{group}/v1"), "kind": kind.name(), "name": name, "uid": "x"});
+        let owned = |mut object: Value, owner: Value| {
+            object["metadata"]["ownerReferences"] = json!([owner]);
+            object
+        };
+        let cluster = Kind::Cluster.group();
+        for (kind, object, owner, is_ours) in [
+            (Kind::Pool, pool(), owner(cluster, Kind::Cluster, "k"), true),
+            (Kind::Pool, pool(), owner(cluster, Kind::Cluster, "other"), false),
+            (Kind::Pool, pool(), owner("other.example", Kind::Cluster, "k"), false),
+            (ADDRESS, address(), owner(CLAIM.group(), CLAIM, "c"), true),
+            (ADDRESS, address(), owner("other.example", CLAIM, "c"), false),
+            (CLAIM, bound(), owner(cluster, Kind::Cluster, "k"), false),
+        ] {
+            let with = owned(object.clone(), owner.clone());
+            // It comes by a person's hand, and a controller takes it away.
+            let verdict = after([(kind, Some(in_hand(with))), (kind, Some(in_hand(object)))]);
+            assert_eq!(verdict.is_ok(), is_ours, "{owner}: {verdict:?}");
+        }
+        for (label, is_ours) in [
+            ("cluster.x-k8s.io/cluster-name", true),
+            ("cluster.x-k8s.io/provider", true),
+            ("cluster.x-k8s.io/watch-filter", false),
+        ] {
+            let mut labelled = pool();
+            labelled["metadata"]["labels"][label] = json!("x");
+            let verdict = after([(Kind::Pool, Some(in_hand(labelled))), (Kind::Pool, Some(in_hand(pool())))]);
+            assert_eq!(verdict.is_ok(), is_ours, "{label}: {verdict:?}");
+        }
+    }
 }
