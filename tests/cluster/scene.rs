@@ -396,6 +396,7 @@ impl Scene {
             let claims = self.of_kind(Kind::Claim(family)).list(&ListParams::default()).await.unwrap().items;
             let of_family =
                 self.of_kind(Kind::Address(family)).list(&ListParams::default()).await.unwrap().items;
+            let mut ours = Vec::new();
             let uids: BTreeMap<String, String> =
                 claims.iter().map(|claim| (claim.name_any(), claim.uid().unwrap_or_default())).collect();
             for address in of_family.into_iter().filter(|address| !pool_of(address).is_empty()) {
@@ -403,18 +404,32 @@ impl Scene {
                 if let Some(other) = seen.insert(key.clone(), address.name_any()) {
                     panic!("{} is held by {other} and by {}", key.1, address.name_any());
                 }
-                if uids.get(&claim_of(&address)) != address.annotations().get("ipam.metal3.io/claim-uid") {
-                    return Some(format!(
-                        "{} is of a claim that is gone: {}",
-                        address.name_any(),
-                        claim_of(&address)
-                    ));
+                let (name, claim) = (address.name_any(), claim_of(&address));
+                if uids.get(&claim) != address.annotations().get("ipam.metal3.io/claim-uid") {
+                    return Some(format!("{name} is of a claim that is gone: {claim}"));
                 }
-                addresses.push(address);
+                // One that a person made for a claim to come bears nothing of ours.
+                if !uids.contains_key(&claim) && is_held(Kind::Address(family), &address) {
+                    return Some(format!("{name} is held for a claim that never was: {claim}"));
+                }
+                ours.push(address);
             }
-            if let Some(claim) = claims.iter().find(|claim| claim.metadata.deletion_timestamp.is_some()) {
-                return Some(format!("{} is being deleted", claim.name_any()));
+            let mut objects = claims.iter().chain(&ours);
+            if let Some(going) = objects.find(|object| object.metadata.deletion_timestamp.is_some()) {
+                return Some(format!("{} is being deleted", going.name_any()));
             }
+            let served = claims.iter().filter(|claim| !pool_of(claim).is_empty());
+            for (claim, object) in served.filter_map(|claim| Some((claim, published(claim)?))) {
+                let is_there = ours.iter().any(|address| {
+                    address.name_any() == object
+                        && address.annotations().get("ipam.metal3.io/claim-uid")
+                            == claim.metadata.uid.as_ref()
+                });
+                if !is_there {
+                    return Some(format!("{} publishes {object}, which is not its own", claim.name_any()));
+                }
+            }
+            addresses.extend(ours);
         }
         for pool in self.pools.list(&ListParams::default()).await.unwrap().items {
             let name = pool.name_any();
@@ -474,10 +489,16 @@ fn claim_of(address: &DynamicObject) -> String {
     spec["claim"]["name"].as_str().or(spec["claimRef"]["name"].as_str()).unwrap_or_default().to_owned()
 }
 
-/// The pool that an address is of; empty if it is another provider's.
-pub fn pool_of(address: &DynamicObject) -> String {
-    let spec = &address.data["spec"];
-    let foreign = spec["poolRef"]["kind"].as_str().is_some_and(|kind| kind != "IPPool");
-    let name = spec["pool"]["name"].as_str().or(spec["poolRef"]["name"].as_str().filter(|_| !foreign));
+/// The pool that an address is of, or a claim; empty if it is another provider's.
+pub fn pool_of(object: &DynamicObject) -> String {
+    let spec = &object.data["spec"];
+    let theirs = &spec["poolRef"];
+    let is_ours = theirs["apiGroup"] == Kind::Pool.group() && theirs["kind"] == Kind::Pool.name();
+    let name = spec["pool"]["name"].as_str().or(theirs["name"].as_str().filter(|_| is_ours));
     name.unwrap_or_default().to_owned()
+}
+
+/// Whether our finalizer is on it.
+fn is_held(kind: Kind, object: &DynamicObject) -> bool {
+    object.finalizers().iter().any(|text| Some(text.as_str()) == kind.finalizer())
 }

@@ -66,8 +66,13 @@ impl World {
             return Some(format!("{name} is being deleted: {:?}", claim.metadata));
         }
         if let Some(object) = published(claim) {
-            let is_there = self.addresses.contains_key(&(family, object.clone()));
-            return (!is_there).then(|| format!("{name} publishes {object}, which is not there"));
+            if !self.addresses.contains_key(&(family, object.clone())) {
+                return Some(format!("{name} publishes {object}, which is not there"));
+            }
+            let status = &claim.data["status"];
+            let is_ready = ready(claim).is_some_and(|ready| ready["status"] == "True");
+            let is_well = is_ready && status["errorMessage"].as_str().unwrap_or_default().is_empty();
+            return (!is_well).then(|| format!("{name} publishes {object}, and shows {status}"));
         }
         let reason = ready(claim).map(|ready| ready["reason"].clone()).unwrap_or_default();
         let is_true = match reason.as_str() {
