@@ -104,9 +104,7 @@ impl Connection {
     /// What flags say holds against the kubeconfig.
     fn overrule(&self, config: &mut Config) -> Result<(), Error> {
         if let Some(server) = &self.server {
-            config.cluster_url = server.parse().map_err(|error: http::uri::InvalidUri| {
-                Error::new(Kind::Usage, format!("--server {server} is no URL")).caused_by(error)
-            })?;
+            config.cluster_url = url(server)?;
         }
         if let Some(token) = &self.token {
             let auth = serde_json::from_value(serde_json::json!({ "token": token }));
@@ -135,6 +133,18 @@ impl Connection {
             Some(file) => Kubeconfig::read_from(file),
             None => by_environment(),
         };
+        let chooses_nothing = match &kubeconfig {
+            Ok(kubeconfig) => kubeconfig.current_context.as_deref().unwrap_or_default().is_empty(),
+            Err(KubeconfigError::ReadConfig(error, _)) if error.kind() == std::io::ErrorKind::NotFound => {
+                self.kubeconfig.is_none()
+            }
+            Err(KubeconfigError::FindPath) => true,
+            Err(_) => false,
+        };
+        // As for kubectl, an address does where no file chooses anything.
+        if let (Some(server), None, true) = (&self.server, &self.context, chooses_nothing) {
+            return Ok(Config::new(url(server)?));
+        }
         let kubeconfig = kubeconfig.map_err(|error| unusable().caused_by(error))?;
         Config::from_custom_kubeconfig(kubeconfig, &options)
             .await
@@ -151,6 +161,12 @@ fn by_environment() -> Result<Kubeconfig, KubeconfigError> {
         return Kubeconfig::read();
     }
     there.try_fold(Kubeconfig::default(), |all, file| all.merge(Kubeconfig::read_from(file)?))
+}
+
+fn url(server: &str) -> Result<http::Uri, Error> {
+    server.parse().map_err(|error: http::uri::InvalidUri| {
+        Error::new(Kind::Usage, format!("--server {server} is no URL")).caused_by(error)
+    })
 }
 
 /// The certificates of a PEM file, in DER.

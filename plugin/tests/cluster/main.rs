@@ -4,6 +4,7 @@
 
 mod check;
 mod completion;
+mod connection;
 mod explain;
 mod install;
 mod plan;
