@@ -2,6 +2,7 @@
 
 use std::process::Command;
 
+use rexpect::process::WaitStatus;
 use rexpect::session::PtySession;
 
 use crate::scene::{Scene, binary, objects};
@@ -17,17 +18,24 @@ fn at_a_terminal(scene: &Scene, arguments: &[&str]) -> Command {
     command
 }
 
-/// Plays a dialogue to its end.
+/// What a terminal is sent to show the cursor again.
+const SHOW_CURSOR: &str = "\x1b[?25h";
+
+/// Plays a dialogue to its end: the exit code.
 async fn play(
     command: Command,
     dialogue: impl FnOnce(&mut PtySession) -> Result<(), rexpect::error::Error> + Send + 'static,
-) {
+) -> i32 {
     let played = tokio::task::spawn_blocking(move || {
         let mut session = rexpect::session::spawn_command(command, Some(60_000))?;
         dialogue(&mut session)?;
-        session.exp_eof().map(drop)
+        session.exp_eof()?;
+        session.process().wait()
     });
-    played.await.unwrap().unwrap();
+    match played.await.unwrap().unwrap() {
+        WaitStatus::Exited(_, code) => code,
+        other => panic!("it did not end by itself: {other:?}"),
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -38,7 +46,7 @@ async fn create_pool_asks_its_way_through() {
         "the same by flags: kubectl ipam create-pool -n {} p --range 10.0.0.1-10.0.0.9 --cluster k",
         scene.namespace
     );
-    play(at_a_terminal(&scene, &["create-pool"]), move |session| {
+    let code = play(at_a_terminal(&scene, &["create-pool"]), move |session| {
         session.exp_string("Name of the pool")?;
         session.send_line("other")?;
         session.exp_string("there is a pool of this name")?;
@@ -62,6 +70,7 @@ async fn create_pool_asks_its_way_through() {
         Ok(())
     })
     .await;
+    assert_eq!(code, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -69,7 +78,7 @@ async fn claim_and_release_ask_for_what_is_missing() {
     let scene = Scene::new("ask-claim").await.with_controller();
     scene.done(&["create-pool", "p", "--range", "10.0.0.1-10.0.0.9"]);
     let told = format!("the same by flags: kubectl ipam claim -n {} --pool p c", scene.namespace);
-    play(at_a_terminal(&scene, &["claim"]), move |session| {
+    let code = play(at_a_terminal(&scene, &["claim"]), move |session| {
         session.exp_string("Pool")?;
         session.send_line("")?;
         session.exp_string("Name of the claim")?;
@@ -83,8 +92,9 @@ async fn claim_and_release_ask_for_what_is_missing() {
         Ok(())
     })
     .await;
+    assert_eq!(code, 0);
     let told = format!("the same by flags: kubectl ipam release -n {} c --yes", scene.namespace);
-    play(at_a_terminal(&scene, &["release"]), move |session| {
+    let code = play(at_a_terminal(&scene, &["release"]), move |session| {
         session.exp_string("Claim")?;
         session.send_line("")?;
         session.exp_string("- ipclaim.ipam.metal3.io/c")?;
@@ -96,13 +106,14 @@ async fn claim_and_release_ask_for_what_is_missing() {
         Ok(())
     })
     .await;
+    assert_eq!(code, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_says_no_or_breaks_off_changes_nothing() {
     let scene = Scene::new("ask-no").await;
     scene.create(&[objects::pool("p", "10.0.0.1", "10.0.0.9")]);
-    play(at_a_terminal(&scene, &["delete-pool", "p"]), |session| {
+    let code = play(at_a_terminal(&scene, &["delete-pool", "p"]), |session| {
         session.exp_string("- ippool.ipam.metal3.io/p")?;
         session.exp_string("Go on?")?;
         session.send("n")?;
@@ -111,13 +122,16 @@ async fn who_says_no_or_breaks_off_changes_nothing() {
         Ok(())
     })
     .await;
-    play(at_a_terminal(&scene, &["create-pool"]), |session| {
+    assert_eq!(code, 1);
+    let code = play(at_a_terminal(&scene, &["create-pool"]), |session| {
         session.exp_string("Name of the pool")?;
         session.send_control('c')?;
+        session.exp_string(SHOW_CURSOR)?;
         session.exp_string("nothing was written")?;
         Ok(())
     })
     .await;
+    assert_eq!(code, 130);
     assert_eq!(scene.done(&["status", "-o", "name"]), "ippool.ipam.metal3.io/p\n");
 }
 
@@ -125,12 +139,14 @@ async fn who_says_no_or_breaks_off_changes_nothing() {
 async fn what_was_done_before_an_interruption_is_said() {
     let scene = Scene::new("interrupt").await;
     scene.create(&[objects::pool("p", "10.0.0.1", "10.0.0.9")]);
-    play(at_a_terminal(&scene, &["claim", "c", "--pool", "p"]), |session| {
+    let code = play(at_a_terminal(&scene, &["claim", "c", "--pool", "p"]), |session| {
         session.exp_string("ipclaim.ipam.metal3.io/c created")?;
         session.send_control('c')?;
+        session.exp_string(SHOW_CURSOR)?;
         session
             .exp_string("error: interrupted; this was done and stays: ipclaim.ipam.metal3.io/c created")?;
         Ok(())
     })
     .await;
+    assert_eq!(code, 130);
 }
