@@ -48,7 +48,7 @@ async fn pace(scene: &Scene, load: &Load, claims: usize) -> Duration {
 
 /// The second that a new leader has for its lists: on a machine that binds as fast as claims come. On a busy one all of
 /// it takes longer, by as much as claims do.
-fn leeway(pace: Duration) -> Duration {
+pub fn leeway(pace: Duration) -> Duration {
     Duration::from_secs(1).max(pace * 20)
 }
 

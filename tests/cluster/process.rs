@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ipam::admission::pki::Facts;
-use ipam::api::Family;
+use ipam::api::{Family, Kind};
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::Api;
 use kube::api::{Patch, PatchParams};
@@ -12,9 +12,10 @@ use rustix::process::Signal;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use serde_json::{Value, json};
-use testbed::proxy::{Action, Match, Proxy, Reply, Rule, Verb};
+use testbed::proxy::{Action, Entry, Handle, Match, Proxy, Reply, Rule, Verb};
 use testbed::{ControlPlane, Options};
 
+use crate::availability::leeway;
 use crate::replica::{Replica, grant_lease, holder};
 use crate::scene::{CAPI_CRDS, Scene, install};
 
@@ -42,8 +43,10 @@ async fn pair(scene: &Scene) -> (Replica, Replica) {
 async fn s13_one_of_two_writes_and_the_other_takes_over_when_it_is_killed() {
     let scene = scene("kill").await;
     let (leader, standby) = pair(&scene).await;
+    let since = Instant::now();
     scene.create_claim("before").await;
     scene.bound("before").await;
+    let pace = since.elapsed();
     assert!(leader.writes() >= 3, "{}", leader.writes());
     assert_eq!(standby.writes(), 0);
     leader.signal(Signal::KILL);
@@ -52,7 +55,10 @@ async fn s13_one_of_two_writes_and_the_other_takes_over_when_it_is_killed() {
     let taken = Match::verb(Verb::Patch).resource("leases");
     standby.proxy.seen(&taken, 1).await.unwrap();
     let waited = killed.elapsed();
-    assert!(waited < LEASE + Duration::from_secs(1), "the lease was taken over after {waited:?}");
+    assert!(
+        waited < LEASE + leeway(pace),
+        "the lease was taken over after {waited:?}; a claim takes {pace:?}"
+    );
     scene.bound("after").await;
     assert!(standby.writes() >= 3, "{}", standby.writes());
     scene.in_order().await;
@@ -87,23 +93,46 @@ async fn s13_a_leader_that_was_stopped_past_its_lease_writes_nothing_when_it_wak
 
 #[tokio::test]
 async fn d9_a_standby_that_takes_over_decides_nothing_before_it_has_read_everything_anew() {
+    let kinds = [Kind::Pool, Kind::Cluster].into_iter();
+    let kinds: Vec<Kind> =
+        kinds.chain(Family::ALL.into_iter().flat_map(|of| [Kind::Claim(of), Kind::Address(of)])).collect();
     let scene = scene("anew").await;
-    let (leader, standby) = pair(&scene).await;
-    scene.create_claim("before").await;
-    scene.bound("before").await;
-    let parked = ["ippools", "ipclaims", "ipaddresses", "ipaddressclaims"].map(|kind| {
-        standby.proxy.add(Rule::new(Match::first_list().resource(kind), Action::HoldBefore).once())
-    });
-    leader.signal(Signal::KILL);
-    scene.create_claim("after").await;
+    let mut leader = Replica::candidate(&scene, "first").await;
+    leader.leads().await;
     // Whichever kind is the last to come, all of the others do not do.
-    for parked in parked {
-        parked.parked(1).await.unwrap();
-        assert_eq!(standby.writes(), 0);
-        parked.release();
+    for (n, last) in kinds.iter().enumerate() {
+        let standby = Replica::candidate(&scene, &format!("next{n}")).await;
+        standby.stands_by().await;
+        let resource = last.resource();
+        let list = Match::first_list().resource(&format!("{}.{}", resource.plural, resource.group));
+        // In pages, too, if the stream takes too long.
+        let pages = Match::verb(Verb::List).resource(&format!("{}.{}", resource.plural, resource.group));
+        let held = [list, pages].map(|on| standby.proxy.add(Rule::new(on, Action::HoldBefore)));
+        leader.signal(Signal::TERM);
+        assert!(leader.ended().await.success(), "{}", leader.log());
+        scene.create_claim(&format!("c{n}")).await;
+        held[0].parked(1).await.unwrap();
+        for kind in kinds.iter().filter(|kind| *kind != last) {
+            let is_listed = || async { lists_of_term(&standby.log(), *kind).then_some(()) };
+            scene.until(&format!("{kind:?} is listed"), is_listed).await;
+        }
+        // It goes on to lead, and has every occasion to write.
+        let renewal = Match::verb(Verb::Patch).resource("leases");
+        standby.proxy.seen(&renewal, standby.proxy.count(&renewal) + 2).await.unwrap();
+        assert_eq!(standby.writes(), 0, "before {last:?}: {}", standby.log());
+        held.iter().for_each(Handle::release);
+        scene.bound(&format!("c{n}")).await;
+        leader = standby;
     }
-    scene.bound("after").await;
     scene.in_order().await;
+}
+
+/// Whether the log says that a kind was listed since the process leads.
+fn lists_of_term(log: &str, kind: Kind) -> bool {
+    let (name, group) = (format!("kind=\"{}\"", kind.name()), format!("group=\"{}\"", kind.group()));
+    let term = log.lines().skip_while(|line| !line.contains("this controller leads"));
+    let mut lists = term.filter(|line| line.contains("listed") && line.contains(&name));
+    lists.any(|line| line.contains(&group))
 }
 
 #[tokio::test]
@@ -152,9 +181,9 @@ async fn a_process_that_is_asked_to_end_in_a_burst_finishes_its_writes_and_gives
     let mut leader = Replica::candidate_behind(proxy, &scene, "first");
     slow.seen(CLAIMS as u64 / 4).await.unwrap();
     leader.signal(Signal::TERM);
-    let asked = Instant::now();
     assert!(leader.ended().await.success(), "{}", leader.log());
-    assert!(asked.elapsed() < Duration::from_secs(10), "{:?}", asked.elapsed());
+    // However long a busy machine takes, it ends as nothing is under way any more, and not as time has run out.
+    assert!(!leader.log().contains("although writes are under way"), "{}", leader.log());
     let broken: Vec<_> = leader
         .proxy
         .log()
@@ -307,6 +336,34 @@ async fn the_arguments_of_an_existing_deployment_start_it() {
         line["claim"] == place("c") && line["pool"] == place("p") && line["address"] == place("p-10-0-0-1")
     };
     assert!(lines.iter().any(|line| concerns(&line)), "{log}");
+}
+
+#[tokio::test]
+async fn a_given_rate_is_kept() {
+    const CLAIMS: usize = 10;
+    const QPS: u32 = 5;
+    let scene = scene("rate").await;
+    // With a grace that is long against the time between two requests of a claim.
+    let flags = ["--kube-api-qps=5", "--kube-api-burst=1", "--ignore-leader", "--orphan-grace=60"];
+    let replica = Replica::start(&scene, "it", &flags).await;
+    replica.leads().await;
+    let since = Instant::now();
+    for n in 0..CLAIMS {
+        scene.create_claim(&format!("c{n}")).await;
+    }
+    for n in 0..CLAIMS {
+        scene.bound(&format!("c{n}")).await;
+    }
+    let log = replica.proxy.log();
+    let of_claims = |entry: &&Entry| {
+        entry.call.verb.is_write() && matches!(entry.call.resource.as_str(), "ipclaims" | "ipaddresses")
+    };
+    let sent: Vec<Instant> = log.iter().filter(of_claims).map(|entry| entry.started).collect();
+    // None could be sent before there were claims, and at that time one at once; a busy machine takes longer, not less.
+    let took = *sent.iter().max().unwrap() - since;
+    let requests = u32::try_from(sent.len()).unwrap();
+    assert!(sent.len() >= 3 * CLAIMS, "{requests}");
+    assert!(took >= Duration::from_secs(1) * (requests - 1) / QPS, "{requests} requests took {took:?}");
 }
 
 /// A port that is free now.

@@ -54,7 +54,8 @@ impl Replica {
         let mut command = Command::new(env!("CARGO_BIN_EXE_ipam-controller"));
         command
             .arg(format!("--kubeconfig={}", kubeconfig.display()))
-            .args(["--orphan-grace=1", "-v=4"])
+            .args(flags.iter().all(|flag| !flag.starts_with("--orphan-grace")).then_some("--orphan-grace=1"))
+            .arg("-v=4")
             .args(["--health-addr=127.0.0.1:0", "--diagnostics-address=127.0.0.1:0"])
             .args(flags)
             .env("POD_NAMESPACE", namespace)

@@ -269,6 +269,8 @@ fn s2_a_pool_that_cannot_be_made_ours_and_its_claims_say_so() {
     scene.run_for(Duration::from_mins(1));
     assert_eq!(scene.bound(), [("a", "p-10-0-0-1")]);
     assert_eq!(scene.server.statuses[&pool_id("p")].conditions[0].reason, "Exhausted");
+}
+
 /// Pool `p` of Cluster `k` as the API server shows it, with these labels and the owner references of these kinds.
 fn shown_pool(labels: &[(&str, &str)], owners: &[&str]) -> Pool {
     let owners = owners.iter().map(|group| {
