@@ -25,11 +25,14 @@ for_both_families!(
 
 async fn d6_an_address_that_is_removed_by_force_is_given_back_to_its_claim(family: Family) {
     let scene = Scene::with_pool(family, "d6", "10.0.0.1", "10.0.0.1").await;
+    // An older one, which was paused until there was nothing left, waits for whatever gets free.
+    let paused = |value: Value| json!({"annotations": {"cluster.x-k8s.io/paused": value}});
+    scene.create_claim_with("a-other", "p", paused(json!(""))).await;
+    scene.refused("a-other", "PoolNotReady").await;
     scene.create_claim("c").await;
     assert_eq!(scene.bound("c").await, "10.0.0.1");
-    // Another waits for whatever gets free.
-    scene.create_claim("other").await;
-    scene.refused("other", "PoolExhausted").await;
+    scene.patch_claim("a-other", json!({"metadata": paused(Value::Null)})).await;
+    scene.refused("a-other", "PoolExhausted").await;
     let before = scene.addresses.get("p-10-0-0-1").await.unwrap().uid();
     scene.tear_away(Kind::Address(family), "p-10-0-0-1").await;
     let look = || async {
@@ -38,7 +41,7 @@ async fn d6_an_address_that_is_removed_by_force_is_given_back_to_its_claim(famil
     };
     scene.until("the address is made again", look).await;
     assert_eq!(scene.bound("c").await, "10.0.0.1");
-    scene.refused("other", "PoolExhausted").await;
+    scene.refused("a-other", "PoolExhausted").await;
     scene.in_order().await;
 }
 
