@@ -21,11 +21,11 @@ fn at_a_terminal(scene: &Scene, arguments: &[&str]) -> Command {
 /// What a terminal is sent to show the cursor again.
 const SHOW_CURSOR: &str = "\x1b[?25h";
 
-/// Plays a dialogue to its end: the exit code.
+/// Plays a dialogue to its end: the exit code, if the process ended by itself.
 async fn play(
     command: Command,
     dialogue: impl FnOnce(&mut PtySession) -> Result<(), rexpect::error::Error> + Send + 'static,
-) -> i32 {
+) -> Option<i32> {
     let played = tokio::task::spawn_blocking(move || {
         let mut session = rexpect::session::spawn_command(command, Some(60_000))?;
         dialogue(&mut session)?;
@@ -33,8 +33,8 @@ async fn play(
         session.process().wait()
     });
     match played.await.unwrap().unwrap() {
-        WaitStatus::Exited(_, code) => code,
-        other => panic!("it did not end by itself: {other:?}"),
+        WaitStatus::Exited(_, code) => Some(code),
+        _ => None,
     }
 }
 
@@ -70,7 +70,7 @@ async fn create_pool_asks_its_way_through() {
         Ok(())
     })
     .await;
-    assert_eq!(code, 0);
+    assert_eq!(code, Some(0));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -92,7 +92,7 @@ async fn claim_and_release_ask_for_what_is_missing() {
         Ok(())
     })
     .await;
-    assert_eq!(code, 0);
+    assert_eq!(code, Some(0));
     let told = format!("the same by flags: kubectl ipam release -n {} c --yes", scene.namespace);
     let code = play(at_a_terminal(&scene, &["release"]), move |session| {
         session.exp_string("Claim")?;
@@ -106,7 +106,7 @@ async fn claim_and_release_ask_for_what_is_missing() {
         Ok(())
     })
     .await;
-    assert_eq!(code, 0);
+    assert_eq!(code, Some(0));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -122,7 +122,7 @@ async fn who_says_no_or_breaks_off_changes_nothing() {
         Ok(())
     })
     .await;
-    assert_eq!(code, 1);
+    assert_eq!(code, Some(1));
     let code = play(at_a_terminal(&scene, &["create-pool"]), |session| {
         session.exp_string("Name of the pool")?;
         session.send_control('c')?;
@@ -131,7 +131,7 @@ async fn who_says_no_or_breaks_off_changes_nothing() {
         Ok(())
     })
     .await;
-    assert_eq!(code, 130);
+    assert_eq!(code, Some(130));
     assert_eq!(scene.done(&["status", "-o", "name"]), "ippool.ipam.metal3.io/p\n");
 }
 
@@ -148,5 +148,5 @@ async fn what_was_done_before_an_interruption_is_said() {
         Ok(())
     })
     .await;
-    assert_eq!(code, 130);
+    assert_eq!(code, Some(130));
 }

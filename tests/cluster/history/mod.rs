@@ -4,6 +4,7 @@
 
 mod judge;
 mod state;
+mod tests;
 
 use ipam::api::{Family, Kind};
 use serde_json::Value;
