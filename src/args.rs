@@ -319,6 +319,17 @@ mod tests {
     }
 
     #[test]
+    fn no_more_is_under_way_than_has_its_turn_soon() {
+        let in_flight = |flags: &[&str]| parse(flags).unwrap().connection.in_flight();
+        assert_eq!(in_flight(&[]), 64);
+        assert_eq!(in_flight(&["--max-in-flight=7"]), 7);
+        assert_eq!(in_flight(&["--kube-api-qps=100"]), 64);
+        assert_eq!(in_flight(&["--kube-api-qps=5"]), 25);
+        assert_eq!(in_flight(&["--kube-api-qps=0.1"]), 1);
+        assert_eq!(in_flight(&["--kube-api-qps=5", "--max-in-flight=7"]), 7);
+    }
+
+    #[test]
     fn a_switch_is_on_where_it_stands_alone() {
         assert!(parse(&["--leader-elect"]).unwrap().leading.leader_elect);
         assert!(parse(&["--leader-elect=T"]).unwrap().leading.leader_elect);

@@ -12,6 +12,9 @@ use super::values::per_second;
 
 /// Burst where only the rate is given.
 const BURST: u32 = 30;
+/// How long a request may wait for its turn, in seconds, where there is a limit: what is decided has to be sent before it is
+/// out of date.
+const WAIT: f64 = 5.0;
 
 /// The API server.
 #[derive(clap::Args, Debug)]
@@ -20,7 +23,7 @@ pub struct Connection {
     /// Kubeconfig file [default: KUBECONFIG, else the service account of the pod, else ~/.kube/config]
     #[arg(long, value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
-    /// The most requests to the API server under way at once
+    /// The most requests to the API server under way at once; with --kube-api-qps no more than have their turn in 5 s
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..))]
     max_in_flight: u16,
     /// The most requests a second in the long run; 0 or less is no limit [default: no limit]
@@ -45,8 +48,11 @@ impl Connection {
         Some(Rate::new(qps, self.kube_api_burst.unwrap_or(BURST)))
     }
 
+    /// How many requests may be under way at once.
     pub fn in_flight(&self) -> usize {
-        usize::from(self.max_in_flight)
+        let limit = self.kube_api_qps.filter(|qps| *qps > 0.0);
+        let is_enough = |n: &u16| limit.is_some_and(|qps| f64::from(*n) >= qps * WAIT);
+        usize::from((1..self.max_in_flight).find(is_enough).unwrap_or(self.max_in_flight))
     }
 
     /// How to reach the API server, and as whom.
