@@ -306,14 +306,14 @@ impl Ledger {
     /// What is looked at next. Where there is something to serve and something to release, it is what fewer writes are under
     /// way for: neither does a decommissioned rack keep a new machine waiting, nor a burst of claims what is to be freed.
     fn next_task(&mut self) -> Option<Task> {
-        let least = Id::new(Kind::Pool, "", "");
-        let first = self.tasks.first()?;
-        let is_served = matches!(first, Task::Claim(_));
-        let releases = self.under_way.releasing < self.under_way.serving;
-        let release =
-            if is_served && releases { self.tasks.range(Task::Address(least)..).next() } else { None };
-        let next = release.unwrap_or(first).clone();
-        self.tasks.take(&next)
+        let is_served = matches!(self.tasks.first()?, Task::Claim(_));
+        if is_served && self.under_way.releasing < self.under_way.serving {
+            let least = Task::Address(Id::new(Kind::Pool, "", ""));
+            if let Some(release) = self.tasks.range(least..).next().cloned() {
+                return self.tasks.take(&release);
+            }
+        }
+        self.tasks.pop_first()
     }
 
     /// When [`Ledger::due`] may have something more, if nothing else happens before: at once if there is something to
