@@ -172,7 +172,7 @@ bench: ## CLAIMS=n at once, the floor and the controller side by side; ARGS="--s
 	$(CARGO) bench --bench burst -- --claims $(CLAIMS) $(ARGS)
 
 .PHONY: bench-addr
-bench-addr: ## Picking and giving back one address, by how many are held
+bench-addr: ## Picking and giving back one address, and a whole claim in the ledger, by how many are held
 	$(CARGO) bench --bench addr
 
 .PHONY: bench-memory
