@@ -186,8 +186,11 @@ impl Check {
             self.meddled.insert(made.meta().uid.clone());
         }
         if let (Act::Take(_), Outcome::Seen(Seen::Address(made))) = (&write.act, outcome) {
-            let place = (&made.pool, made.ip);
-            let at_place = server.addresses().filter(|(_, address)| (&address.pool, address.ip) == place);
+            // Pools that share a prefix share the names, and with them the addresses.
+            let contests = |other: &Address| {
+                other.ip == made.ip && (other.pool == made.pool || other.id.name == made.id.name)
+            };
+            let at_place = server.addresses().filter(|(_, address)| contests(address));
             let at_place: Vec<&Uid> = at_place.map(|(_, address)| &address.meta.uid).collect();
             if at_place.len() > 1 {
                 self.contested.extend(at_place.into_iter().cloned());
