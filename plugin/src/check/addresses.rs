@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ipam::addr::Space;
+use ipam::addr::{Space, parse_ip};
 use ipam::api::{IPPool, Kind, PoolRules};
 
 use super::{Mend, Object, PATIENCE, Scene, Severity};
@@ -33,6 +33,15 @@ fn object(address: &Address) -> Object {
 fn publisher<'a>(scene: &Scene<'a>, address: &Address) -> Option<&'a Claim> {
     let claim = scene.joined.claim_called(address)?;
     (claim.address.as_deref() == Some(&address.meta.name)).then_some(claim)
+}
+
+/// The claim that a controller gives the address to, as soon as its pool gives anything: it has the name of the former one, and
+/// no address. To take the address away meanwhile, as one that is leaked, would give it another.
+fn heir<'a>(scene: &Scene<'a>, address: &Address) -> Option<&'a Claim> {
+    let claim = scene.joined.claim_called(address)?;
+    let suits = claim.requested().is_none_or(|ip| parse_ip(ip).ok() == address.ip);
+    let waits = claim.address.is_none() && !claim.meta.deleting() && claim.pool == address.pool;
+    (waits && suits).then_some(claim)
 }
 
 /// An address is held by two objects, of whatever kinds and pools. The one stays that a claim publishes, else the
@@ -116,6 +125,12 @@ fn owner(scene: &mut Scene, address: &Address) {
         let mend = Mend::new_owner(address, claim, "its claim was made anew, by a restore or a move");
         return scene.warning("stale-owner", object(address), message, vec![mend]);
     }
+    if let Some(heir) = heir(scene, address) {
+        let name = &heir.meta.name;
+        let message = format!("it names an earlier claim {name}, and the claim of that name is to have it");
+        let command = format!("kubectl ipam explain {name} -n {}", heir.meta.namespace);
+        return scene.find(Severity::Warning, "stale-owner", object(address), message, command, Vec::new());
+    }
     let again = scene.joined.claim_called(address).map_or("", |_| " (another claim has its name now)");
     let message =
         format!("it holds {} for the claim {}, which is gone{again}", address.shown(), address.claim);
@@ -158,7 +173,7 @@ fn place(scene: &mut Scene, address: &Address, pool: &IPPool, space: &Space) {
             Vec::new(),
         );
     }
-    let gateway = address.gateway.as_deref().and_then(|text| ipam::addr::parse_ip(text).ok());
+    let gateway = address.gateway.as_deref().and_then(|text| parse_ip(text).ok());
     let same = address.prefix == entry.prefix.map(i64::from) && gateway == entry.gateway;
     // A pool on its way out changes nothing any more, what a hand wrote is as it was meant, and what leaked goes anyway.
     let has_claim = || scene.joined.claim_of(address).is_some();

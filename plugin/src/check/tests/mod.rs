@@ -146,6 +146,23 @@ fn d8_an_address_of_an_earlier_claim_of_the_name_leaks_unless_it_is_published() 
 }
 
 #[test]
+fn an_address_that_a_restored_claim_is_to_inherit_is_not_leaked() {
+    let restored = |change: fn(&mut Value)| {
+        planted(|world| {
+            world[2]["metadata"]["annotations"]["ipam.metal3.io/claim-uid"] = "before".into();
+            let claim = world.iter_mut().find(|object| object["metadata"]["name"] == "a").unwrap();
+            claim["status"] = json!({});
+            change(claim);
+        })
+    };
+    let stays = restored(|_| {});
+    assert!(stays.contains("stale-owner ipaddress.ipam.metal3.io/p-10-0-0-1: it names an earlier claim a, and the claim of that name is to have it"), "{stays}");
+    assert!(!stays.contains("delete"), "{stays}");
+    let asks_another = restored(|claim| claim["metadata"]["annotations"] = json!({"ipAddress": "10.0.0.9"}));
+    assert!(asks_another.contains("leaked-address ipaddress.ipam.metal3.io/p-10-0-0-1"), "{asks_another}");
+}
+
+#[test]
 fn d11_an_address_lies_outside_of_its_pool_or_is_excluded() {
     insta::assert_snapshot!(planted(|world| world[0]["spec"]["pools"] = json!([{"start": "10.0.0.2", "end": "10.0.0.9"}])), @"out-of-range ipaddress.ipam.metal3.io/p-10-0-0-1: 10.0.0.1 is in no entry of the pool p");
     insta::assert_snapshot!(planted(|world| world[0]["spec"]["excludedAddresses"] = json!(["10.0.0.2"])), @"excluded-address ipaddress.ipam.cluster.x-k8s.io/p-10-0-0-2: 10.0.0.2 is held by the claim b, and the pool p excludes it");
