@@ -3,10 +3,10 @@
 //! A map of one short field takes a hundred times as much memory as text has, and anybody may send a review.
 
 use std::cell::Cell;
-use std::fmt;
 
-use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use serde_json::{Map, Value};
+use serde_json::Value;
+
+use crate::api::json;
 
 /// What is read of a value.
 pub(super) enum Wanted {
@@ -26,11 +26,7 @@ const MOST: usize = 100_000;
 ///
 /// It is no JSON, or says too much.
 pub(super) fn read(text: &[u8], wanted: &Wanted) -> serde_json::Result<Value> {
-    let left = Cell::new(MOST);
-    let mut reader = serde_json::Deserializer::from_slice(text);
-    let value = Part { wanted, left: &left }.deserialize(&mut reader)?;
-    reader.end()?;
-    Ok(value)
+    json::read(text, Part { wanted, left: &Cell::new(MOST) })
 }
 
 #[derive(Clone, Copy)]
@@ -40,9 +36,12 @@ struct Part<'a> {
     left: &'a Cell<usize>,
 }
 
-impl<'a> Part<'a> {
-    /// What is read of a field, if anything.
-    fn field(self, name: &str) -> Option<Part<'a>> {
+impl json::Wanted for Part<'_> {
+    fn item(self) -> Option<Self> {
+        matches!(self.wanted, Wanted::All).then_some(self)
+    }
+
+    fn member(self, name: &str) -> Option<Self> {
         match self.wanted {
             Wanted::All => Some(self),
             Wanted::Fields(fields) => {
@@ -51,71 +50,11 @@ impl<'a> Part<'a> {
             }
         }
     }
-}
 
-impl<'de> DeserializeSeed<'de> for Part<'_> {
-    type Value = Value;
-
-    fn deserialize<D: Deserializer<'de>>(self, reader: D) -> Result<Value, D::Error> {
+    fn begin(self) -> Result<(), String> {
         let left = self.left.get().checked_sub(1);
-        self.left.set(left.ok_or_else(|| D::Error::custom(format!("it says more than {MOST} things")))?);
-        reader.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Part<'_> {
-    type Value = Value;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("any JSON value")
-    }
-
-    fn visit_unit<E>(self) -> Result<Value, E> {
-        Ok(Value::Null)
-    }
-
-    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Value, A::Error> {
-        let mut values = Vec::new();
-        match self.wanted {
-            Wanted::All => {
-                while let Some(value) = list.next_element_seed(self)? {
-                    values.push(value);
-                }
-            }
-            Wanted::Fields(_) => while list.next_element::<IgnoredAny>()?.is_some() {},
-        }
-        Ok(Value::Array(values))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
-        let mut fields = Map::new();
-        while let Some(name) = map.next_key::<String>()? {
-            match self.field(&name) {
-                Some(part) => drop(fields.insert(name, map.next_value_seed(part)?)),
-                None => drop(map.next_value::<IgnoredAny>()?),
-            }
-        }
-        Ok(Value::Object(fields))
+        self.left.set(left.ok_or_else(|| format!("it says more than {MOST} things"))?);
+        Ok(())
     }
 }
 

@@ -5,6 +5,7 @@ mod capi;
 mod claim;
 mod cluster;
 mod crd;
+pub mod json;
 mod kind;
 mod names;
 mod pool;

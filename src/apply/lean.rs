@@ -1,14 +1,12 @@
 //! Objects as they come from the API server, without `managedFields`: these are more than half of an object, and nobody
 //! here reads them. And how it says that a watch has shown all objects that there were.
 
-use std::fmt;
-
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference, Time};
 use kube::core::watch::Bookmark;
-use serde::de::{
-    Deserialize, DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor,
-};
-use serde_json::{Map, Value};
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+
+use crate::api::json;
 
 const MANAGED_FIELDS: &str = "managedFields";
 
@@ -62,76 +60,22 @@ pub fn metadata<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ObjectMeta
 ///
 /// Where it is no JSON.
 pub(super) fn value(text: &[u8]) -> serde_json::Result<Value> {
-    let mut deserializer = serde_json::Deserializer::from_slice(text);
-    let value = Lean { in_metadata: false }.deserialize(&mut deserializer)?;
-    deserializer.end()?;
-    Ok(value)
+    json::read(text, Lean { in_metadata: false })
 }
 
-/// Reads any value.
 #[derive(Clone, Copy)]
 struct Lean {
     in_metadata: bool,
 }
 
-impl<'de> DeserializeSeed<'de> for Lean {
-    type Value = Value;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Lean {
-    type Value = Value;
-
-    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.write_str("a JSON value")
+impl json::Wanted for Lean {
+    fn item(self) -> Option<Self> {
+        Some(Self { in_metadata: false })
     }
 
-    fn visit_unit<E: Error>(self) -> Result<Value, E> {
-        Ok(Value::Null)
-    }
-
-    fn visit_bool<E: Error>(self, value: bool) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_i64<E: Error>(self, value: i64) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_u64<E: Error>(self, value: u64) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_f64<E: Error>(self, value: f64) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_str<E: Error>(self, value: &str) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
-        let mut all = Vec::new();
-        while let Some(item) = items.next_element_seed(Self { in_metadata: false })? {
-            all.push(item);
-        }
-        Ok(Value::Array(all))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
-        let mut all = Map::new();
-        while let Some(key) = members.next_key::<String>()? {
-            if self.in_metadata && key == MANAGED_FIELDS {
-                members.next_value::<IgnoredAny>()?;
-                continue;
-            }
-            let value = members.next_value_seed(Self { in_metadata: key == "metadata" })?;
-            all.insert(key, value);
-        }
-        Ok(Value::Object(all))
+    fn member(self, name: &str) -> Option<Self> {
+        let is_wanted = !self.in_metadata || name != MANAGED_FIELDS;
+        is_wanted.then(|| Self { in_metadata: name == "metadata" })
     }
 }
 
