@@ -137,14 +137,13 @@ impl Ledger {
         if self.address(by).is_some() {
             return;
         }
-        let twin = by.beside(Kind::Address(by.family().other()), &by.name);
-        if let Some(claim) = self.address(&twin).map(Address::claim_id) {
+        if let Some(claim) = self.address(&by.twin()).map(Address::claim_id) {
             self.wake(&claim);
         }
         for pool in self.blocks.get(by).cloned().unwrap_or_default() {
             let blocked = self.books.get(&pool).map(|book| book.blocked_by(by)).unwrap_or_default();
             let needed = |ip: &IpAddr| self.lockers(by).any(|claim| !self.holds_of(claim, &pool, *ip));
-            let (_, free): (Vec<IpAddr>, Vec<IpAddr>) = blocked.iter().partition(|ip| needed(ip));
+            let free: Vec<IpAddr> = blocked.iter().filter(|ip| !needed(ip)).copied().collect();
             if free.len() == blocked.len() {
                 self.unblocks(by, &pool);
             }

@@ -11,11 +11,12 @@ use crate::api::IPPoolStatus;
 impl Shown {
     /// Whether it says the same, whoever else says what, and since whenever.
     pub(super) fn says(&self, other: &Self) -> bool {
-        let ready = |shown: &Self| {
-            shown.ready.as_ref().map(|ready| (ready.is, ready.reason.clone(), ready.message.clone()))
-        };
         self.address == other.address && self.error == other.error && ready(self) == ready(other)
     }
+}
+
+fn ready(shown: &Shown) -> Option<(bool, &str, &str)> {
+    shown.ready.as_ref().map(|ready| (ready.is, &*ready.reason, &*ready.message))
 }
 
 /// Identifies what a pool's status says, but for when.

@@ -37,6 +37,12 @@ impl Id {
         Self { kind, namespace: self.namespace.clone(), name: name.clone() }
     }
 
+    /// The address object of the other family that has the name of this one.
+    #[must_use]
+    pub fn twin(&self) -> Self {
+        self.beside(Kind::Address(self.family().other()), &self.name)
+    }
+
     /// The family of a claim or an address.
     pub fn family(&self) -> Family {
         match self.kind {

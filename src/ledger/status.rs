@@ -82,7 +82,8 @@ impl Ledger {
             available_ip_count: available,
             conditions,
         };
-        (book.chore.unkept != Some(kept::print(&status))).then_some(DueStatus { status, size })
+        let is_in_vain = book.chore.unkept.is_some_and(|print| print == kept::print(&status));
+        (!is_in_vain).then_some(DueStatus { status, size })
     }
 
     /// `status.indexes` as it should be, its size, and whether it had to be cut off.

@@ -91,18 +91,15 @@ impl Claim {
             asked.pool = Some(person.choose_name("Pool", Some("--pool"), names)?);
         }
         if self.name.is_empty() {
-            let name = person.ask("Name of the claim", None, |text| self.is_name(text))?;
+            let name = person.ask("Name of the claim", None, |text| {
+                creatable("claim", text).map_err(|error| error.line())
+            })?;
             person.note([name.clone()]);
             asked.name.push(name);
         }
         let plan = asked.plan(cluster, &asked.names()?).await?;
         plan.lines().iter().for_each(|line| eprintln!("{line}"));
         if person.confirm("Create it?", true)? { Ok(asked) } else { Err(not_agreed()) }
-    }
-
-    fn is_name(&self, text: &str) -> Result<(), String> {
-        let asked = Self { name: vec![text.to_owned()], ..self.clone() };
-        asked.names().map(drop).map_err(|error| error.line())
     }
 
     async fn plan(&self, cluster: &Cluster, names: &[String]) -> Result<Plan, Error> {

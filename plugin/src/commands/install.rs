@@ -11,13 +11,14 @@ use crate::cluster::Connection;
 use crate::controller::{Controller, deployment};
 use crate::error::Error;
 use crate::manifests::{Flag, Manifests};
-use crate::output::{Made, out};
+use crate::output::{Written, out};
 
 /// Print the manifests of the controller, for `kubectl apply --server-side -f -`
 ///
 /// Nothing is written. The manifests are those of this program's own version: the kinds, the roles, the webhooks and the
 /// Deployment. The namespace is metal3-ipam-system unless --namespace names another.
 #[derive(Args, Debug)]
+#[command(mut_arg("output", |output| output.help(OUTPUT)))]
 pub struct Install {
     /// Image of the controller
     #[arg(long, value_name = "IMAGE")]
@@ -29,9 +30,11 @@ pub struct Install {
     #[arg(long, value_name = "NAME=VALUE")]
     set: Vec<String>,
     #[command(flatten)]
-    output: Made,
+    output: Written,
 }
 
+/// Nothing is written here, so that its flag says something else.
+const OUTPUT: &str = "Print the objects as one list in json or yaml, as name or jsonpath=TEMPLATE [default: YAML for `kubectl apply`]";
 /// How long is looked for a controller that is there already.
 const GLANCE: Duration = Duration::from_secs(3);
 

@@ -35,14 +35,6 @@ pub struct Written {
     output: Option<Form>,
 }
 
-/// Flags of commands that make objects, and write none.
-#[derive(Args, Debug, Clone)]
-pub struct Made {
-    /// Print the objects as one list in json or yaml, as name or jsonpath=TEMPLATE [default: YAML for `kubectl apply`]
-    #[arg(short, long, value_name = "FORM", value_parser = data_form)]
-    output: Option<Form>,
-}
-
 /// Form of an output.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Form {
@@ -158,29 +150,14 @@ impl Written {
 
     /// Prints objects as they are: one alone, several as a list.
     pub fn print(&self, objects: &[Value]) -> Result<(), Error> {
-        self.output.as_ref().map_or(Ok(()), |form| print_objects(form, objects))
+        let Some(form) = &self.output else { return Ok(()) };
+        let names: Vec<String> = objects.iter().map(object_name).collect();
+        let data = match objects {
+            [one] => one.clone(),
+            several => json!({"apiVersion": "v1", "kind": "List", "items": several}),
+        };
+        print_data(form, &data, &names)
     }
-}
-
-impl Made {
-    /// Whether a form was asked for.
-    pub fn wanted(&self) -> bool {
-        self.output.is_some()
-    }
-
-    /// Prints the objects in it.
-    pub fn print(&self, objects: &[Value]) -> Result<(), Error> {
-        self.output.as_ref().map_or(Ok(()), |form| print_objects(form, objects))
-    }
-}
-
-fn print_objects(form: &Form, objects: &[Value]) -> Result<(), Error> {
-    let names: Vec<String> = objects.iter().map(object_name).collect();
-    let data = match objects {
-        [one] => one.clone(),
-        several => json!({"apiVersion": "v1", "kind": "List", "items": several}),
-    };
-    print_data(form, &data, &names)
 }
 
 fn print_data(form: &Form, data: &Value, names: &[String]) -> Result<(), Error> {

@@ -110,7 +110,7 @@ impl Ledger {
         if self.address(&object).is_some_and(foreign) || self.lockers(&object).any(|other| other != claim) {
             return Some(object);
         }
-        let twin = claim.beside(Kind::Address(claim.family().other()), &name);
+        let twin = object.twin();
         self.is_elsewhere(&twin, pool, ip).then_some(twin)
     }
 

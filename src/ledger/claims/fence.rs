@@ -188,7 +188,7 @@ impl Ledger {
         let reserve = entry.reserve.as_ref()?;
         let book = self.books.get(&entry.claim.pool_id());
         let name = book.and_then(|book| book.name_for(reserve.ip)).unwrap_or_else(|| reserve.name.clone());
-        Some(claim.beside(Kind::Address(claim.family().other()), &name))
+        Some(entry.claim.address_id(&name).twin())
     }
 
     fn has_many(&self, kind: Kind, namespace: &Text) -> bool {

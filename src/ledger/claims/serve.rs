@@ -191,28 +191,19 @@ impl Ledger {
 
     /// The write that makes a claim show `verdict`, if it does not yet.
     pub(super) fn show(&mut self, id: &Id, verdict: Verdict, now: Now) -> Option<Act> {
-        let Claim { shown, meta, .. } = &self.claims.get(id)?.claim;
-        let (is, reason, message) = (verdict.is_bound(), verdict.reason(), verdict.message());
+        let Entry { claim: Claim { shown, meta, .. }, unkept, .. } = &**self.claims.get(id)?;
+        let is = verdict.is_bound();
+        let since = shown.ready.as_ref().filter(|ready| ready.is == is).map_or(now.wall, |ready| ready.since);
+        let ready = Ready { is, reason: verdict.reason().into(), message: verdict.message().into(), since };
         // The other family has no such field.
-        let error = verdict.error().filter(|_| id.family() == Family::Metal3);
+        let error = verdict.error().filter(|_| id.family() == Family::Metal3).map(Text::from);
         // A claim that publishes an address goes on doing so: whoever read it may be using it.
         let address = match verdict {
             Verdict::Bound(name) => Some(name),
             _ => shown.address.clone(),
         };
-        let same_ready = shown
-            .ready
-            .as_ref()
-            .is_some_and(|ready| ready.is == is && *ready.reason == *reason && *ready.message == *message);
-        if same_ready && shown.address == address && shown.error.as_deref() == error.as_deref() {
-            return None;
-        }
-        let since = shown.ready.as_ref().filter(|ready| ready.is == is).map_or(now.wall, |ready| ready.since);
-        let ready = Ready { is, reason: reason.into(), message: message.into(), since };
-        let others = shown.others.clone();
-        let status = Shown { address, error: error.map(Text::from), ready: Some(ready), others };
-        let unkept = &self.claims.get(id)?.unkept;
-        if unkept.as_ref().is_some_and(|sent| sent.says(&status)) {
+        let status = Shown { address, error, ready: Some(ready), others: shown.others.clone() };
+        if shown.says(&status) || unkept.as_ref().is_some_and(|sent| sent.says(&status)) {
             return None;
         }
         Some(Act::Publish { version: meta.version, status })

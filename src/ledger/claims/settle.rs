@@ -7,7 +7,6 @@ use super::super::{Act, Address, Adoption, Id, Ledger, Now, Place, Verdict};
 use super::fence::Gate;
 use super::inherit::Heirloom;
 use super::{Entry, Reserve};
-use crate::api::Kind;
 
 impl Ledger {
     /// The address object that is to be a claim's: the one that it publishes, else one that was made for it. If what it
@@ -36,8 +35,7 @@ impl Ledger {
     pub(super) fn is_sole_holder(&self, entry: &Entry, address: &Address) -> bool {
         let Some(ip) = address.ip else { return false };
         let pool = address.pool_id();
-        let twin = address.id.beside(Kind::Address(address.id.family().other()), &address.id.name);
-        if self.is_elsewhere(&twin, &pool, ip) {
+        if self.is_elsewhere(&address.id.twin(), &pool, ip) {
             return false;
         }
         let own = 1 + entry.holds().into_iter().filter(|&held| held == Some(ip)).count();
