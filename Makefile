@@ -188,7 +188,7 @@ pictures: ## Draw docs/pictures anew from real runs; needs tmux
 	docs/pictures/make.sh
 
 .PHONY: generate
-generate: ## Write the generated files: the CRDs, the manifests in one file, and the reference of the command line
+generate: ## Write the generated files: the CRDs, the manifests in one file, and the references of both command lines
 	$(PROGRAMS)
 	$(BIN)/ipam-controller crds --into config/crd
 	kubectl=$$($(PINNED_KUBECTL)); \
@@ -213,7 +213,7 @@ lint-layers:
 
 .PHONY: lint-generated
 lint-generated: generate
-	@git diff --exit-code --stat config/crd config/release docs/cli.md || { echo "error: generated files are not what the code says; commit what \`make generate\` wrote" >&2; exit 1; }
+	@git diff --exit-code --stat config/crd config/release docs/cli.md docs/controller.md || { echo "error: generated files are not what the code says; commit what \`make generate\` wrote" >&2; exit 1; }
 
 .PHONY: lint-deny
 lint-deny: $(DENY_ROOT)/bin/cargo-deny

@@ -67,7 +67,8 @@ struct Serving {
     /// Serve only pools and claims whose label `cluster.x-k8s.io/watch-filter` has this value
     #[arg(long, value_name = "VALUE", default_value = "", hide_default_value = true)]
     watch_filter: String,
-    /// Seconds that an address must have been without its claim before it is released
+    /// Seconds that an address must have been without its claim before it is released; more than any watch lags, and more
+    /// than twice what a write takes
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     orphan_grace: u64,
 }
