@@ -2,6 +2,8 @@
 
 use std::sync::Mutex;
 
+use crate::output::talk_line;
+
 /// What was written so far.
 static DONE: Mutex<Vec<String>> = Mutex::new(Vec::new());
 /// What was sent and not answered yet.
@@ -35,7 +37,7 @@ pub fn watch() {
         let Ok(runtime) = runtime else { return };
         if runtime.block_on(tokio::signal::ctrl_c()).is_ok() {
             drop(console::Term::stderr().show_cursor());
-            eprintln!("\nerror: interrupted; {}", told());
+            talk_line(format_args!("\nerror: interrupted; {}", told()));
             std::process::exit(130);
         }
     });

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::cluster::Cluster;
 use crate::error::{Asked, Error, Kind};
 use crate::interrupt;
-use crate::output::{Written, line, plural};
+use crate::output::{Written, line, plural, talk_line, write_on};
 use crate::ui::{Ui, missing};
 
 /// What is going to be written, step by step.
@@ -84,16 +84,17 @@ impl Writing {
 }
 
 impl Consent {
-    /// Asks whether the plan is to be carried out, unless that was said, or nothing is going to be written.
-    pub fn ask(&self, ui: &Ui, plan: &Plan, writing: &Writing) -> Result<(), Error> {
+    /// Asks whether the plan is to be carried out, unless that was said, or nothing is going to be written. True if a person
+    /// was asked: much may have happened until the answer.
+    pub fn ask(&self, ui: &Ui, plan: &Plan, writing: &Writing) -> Result<bool, Error> {
         if self.yes || !writing.is_real() || plan.steps.is_empty() {
-            return Ok(());
+            return Ok(false);
         }
         let Some(person) = ui.person() else { return Err(missing(&["--yes"])) };
-        plan.summary().iter().for_each(|line| eprintln!("{line}"));
+        plan.summary().iter().for_each(|line| talk_line(format_args!("{line}")));
         if person.confirm("Go on?", false)? {
             person.note(["--yes"]);
-            return Ok(());
+            return Ok(true);
         }
         Err(not_agreed())
     }
@@ -169,6 +170,9 @@ impl Step {
                 .hint("`kubectl get ippools,ipclaims` shows what there is; `kubectl ipam install | kubectl apply --server-side -f -` installs the kinds")),
             Reply::AlreadyExists => Err(failed("it exists already".into())),
             Reply::Refused { code: 403, message } => Err(failed(message).hint(self.asked().permission())),
+            Reply::GuardFailed { message } if !message.contains(" is invalid: ") => {
+                Err(failed(message).hint("somebody changed it meanwhile, and it was not written: look, and try again"))
+            }
             Reply::GuardFailed { message } | Reply::Refused { message, .. } | Reply::NotNow { message, .. } => {
                 Err(failed(message))
             }
@@ -232,8 +236,17 @@ impl Plan {
             DryRun::Server => cluster.applier.clone().on_trial(),
             DryRun::None => cluster.applier.clone(),
         };
+        if writing.is_real() {
+            write_on();
+        }
         let (progress, mut objects) = (ui.progress(self.steps.len()), Vec::new());
+        let mut left: Vec<&Target> = Vec::new();
         for (at, step) in self.steps.iter().enumerate() {
+            // What was left alone as it changed stays so: the rest of the plan for it was made of what it was.
+            if step.or_overtaken && left.contains(&step.change.target()) {
+                progress.step(|| {});
+                continue;
+            }
             if writing.is_real() {
                 interrupt::under_way(&step.what);
             }
@@ -242,6 +255,9 @@ impl Plan {
                 .then(|| format!("{at} of {} were done and stay", plural(self.steps.len(), "write")));
             let done = read.map_err(|error| error.maybe_hint(before))?;
             progress.step(|| writing.tell(step, &done));
+            if let Done::Overtaken = done {
+                left.push(step.change.target());
+            }
             interrupt::answered();
             if let Done::Object(object) = done {
                 objects.push(*object);
@@ -274,7 +290,7 @@ impl Plan {
 impl Writing {
     fn tell(&self, step: &Step, done: &Done) {
         if matches!(done, Done::Overtaken) {
-            eprintln!("{} left alone: it changed meanwhile", step.what);
+            talk_line(format_args!("{} left alone: it changed meanwhile", step.what));
             return;
         }
         if self.is_real() {

@@ -11,6 +11,7 @@ use dialoguer::{Confirm, FuzzySelect, Input};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::error::{Error, Kind};
+use crate::output::talk_line;
 
 /// Flags that say how to talk.
 #[derive(Args, Debug)]
@@ -56,7 +57,7 @@ impl Ui {
     /// Says something on stderr.
     pub fn say(&self, what: &str) {
         if !self.quiet {
-            eprintln!("{what}");
+            talk_line(format_args!("{what}"));
         }
     }
 

@@ -60,6 +60,14 @@ fn duplicates(scene: &mut Scene) {
                 format!("claim {} ({})", address.claim, Kind::Claim(address.family).name())
             };
             let message = format!("{ip} is held by {} and by {}", holder(stays), holder(address));
+            if address.pool != stays.pool {
+                // They may be two networks, and each pool goes on to hand out what it has: a person has to say which is to
+                // change.
+                let message = format!("{message}, in the pools {} and {}", stays.pool, address.pool);
+                let edit = format!("kubectl edit ippools {} -n {}", address.pool, address.meta.namespace);
+                scene.find(Severity::Error, "duplicate-address", object(address), message, edit, Vec::new());
+                continue;
+            }
             let mends = if address.made() { yielding(scene, address) } else { Vec::new() };
             scene.error("duplicate-address", object(address), message, mends);
         }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
+use ipam::api::{Family, Kind as ObjectKind};
 use serde_json::json;
 
 use super::now;
@@ -78,7 +79,7 @@ impl Check {
 /// What is wrong in a dump. One look has to do.
 fn offline(path: &Path, ui: &Ui) -> Result<Vec<Finding>, Error> {
     let mut world = World::of(documents::<Thing>(path)?);
-    world.require(&[ipam::api::Kind::Pool]).map_err(blind)?;
+    world.require(&[ObjectKind::Pool]).map_err(blind)?;
     if world.pools.is_empty() && world.claims.is_empty() && world.addresses.is_empty() {
         let what = format!("there are no pools, claims or addresses in {}", path.display());
         return Err(Error::new(Kind::Blind, what).hint("`kubectl ipam check --help` says what a dump is"));
@@ -90,17 +91,25 @@ fn offline(path: &Path, ui: &Ui) -> Result<Vec<Finding>, Error> {
 }
 
 /// What a dump should have, judging by what it has.
-fn gaps(world: &World) -> Vec<&'static str> {
-    let publishes = world.claims.iter().any(|claim| claim.bound().is_some());
-    let (claims, addresses) = (!world.claims.is_empty(), !world.addresses.is_empty());
-    [
-        (world.pools.is_empty() && (claims || addresses), "there are claims or addresses, and no pools"),
-        (!claims && addresses, "there are addresses, and no claims"),
-        (!addresses && publishes, "there are claims that have addresses, and no IPAddress"),
-    ]
-    .into_iter()
-    .filter_map(|(is, gap)| is.then_some(gap))
-    .collect()
+fn gaps(world: &World) -> Vec<String> {
+    let has_none = world.pools.is_empty() && !(world.claims.is_empty() && world.addresses.is_empty());
+    let mut gaps = Vec::from_iter(has_none.then(|| "there are claims or addresses, and no pools".to_owned()));
+    for family in Family::ALL {
+        let [claim, address] =
+            [ObjectKind::Claim(family), ObjectKind::Address(family)].map(ObjectKind::resource);
+        let mut claims = world.claims.iter().filter(|claim| claim.family == family).peekable();
+        let has_addresses = world.addresses.iter().any(|address| address.family == family);
+        if claims.peek().is_none() && has_addresses {
+            gaps.push(format!("there are {}.{}, and no {}", address.plural, address.group, claim.plural));
+        }
+        if !has_addresses && claims.any(|claim| claim.bound().is_some()) {
+            gaps.push(format!(
+                "there are {} that have addresses, and no {}.{}",
+                claim.plural, address.plural, address.group
+            ));
+        }
+    }
+    gaps
 }
 
 fn blind(error: Error) -> Error {

@@ -13,7 +13,7 @@ use super::target::{self, ClaimKind, creatable};
 use crate::Globals;
 use crate::cluster::Cluster;
 use crate::error::{Error, Kind};
-use crate::output::{line, named, or_none, some_of};
+use crate::output::{line, named, or_none, some_of, talk_line};
 use crate::plan::{Plan, Writing, not_agreed};
 use crate::ui::{Ui, missing};
 use crate::wait::{Awaited, Look, Waiting};
@@ -98,7 +98,7 @@ impl Claim {
             asked.name.push(name);
         }
         let plan = asked.plan(cluster, &asked.names()?).await?;
-        plan.lines().iter().for_each(|line| eprintln!("{line}"));
+        plan.lines().iter().for_each(|line| talk_line(format_args!("{line}")));
         if person.confirm("Create it?", true)? { Ok(asked) } else { Err(not_agreed()) }
     }
 

@@ -1,5 +1,7 @@
 //! `create-pool`
 
+use std::cell::Cell;
+
 use clap::Args;
 use ipam::api::{AllocationStrategy, IPPoolSpec, Kind as ObjectKind, PoolEntry};
 use ipam::apply::Change;
@@ -10,7 +12,7 @@ use super::target::creatable;
 use crate::Globals;
 use crate::cluster::Cluster;
 use crate::error::{Error, Kind};
-use crate::output::named;
+use crate::output::{named, talk_line};
 use crate::plan::{Plan, Writing, not_agreed};
 use crate::ui::{Person, Ui, missing};
 use crate::wait::{Look, Waiting};
@@ -205,12 +207,17 @@ impl CreatePool {
 
     async fn wait(&self, ui: &Ui, cluster: &Cluster, name: &str) -> Result<(), Error> {
         let what = format!("pool {name} is ready");
+        let was_seen = Cell::new(false);
         let look = |pool: Option<&Raw>| {
-            let Some(ready) = pool.and_then(|pool| Ready::of(&pool.status)) else {
-                return Look::NotYet(None);
+            let Some(pool) = pool else {
+                let is_gone = was_seen.get();
+                return if is_gone { Look::Never("it was deleted".into()) } else { Look::NotYet(None) };
             };
+            was_seen.set(true);
+            let Some(ready) = Ready::of(&pool.status) else { return Look::NotYet(None) };
             match ready.reason.as_str() {
                 "Available" | "Exhausted" | "WaitingForCluster" => Look::Done(ready.message.owned()),
+                "InvalidSpec" | "Deleting" => Look::Never(ready.message.owned()),
                 _ => Look::NotYet(Some(ready.message.owned())),
             }
         };
@@ -226,7 +233,7 @@ impl CreatePool {
 
 fn agree(ui: &Ui, plan: &Plan) -> Result<(), Error> {
     let Some(person) = ui.person() else { return Ok(()) };
-    plan.lines().iter().for_each(|line| eprintln!("{line}"));
+    plan.lines().iter().for_each(|line| talk_line(format_args!("{line}")));
     if person.confirm("Create the pool?", true)? { Ok(()) } else { Err(not_agreed()) }
 }
 

@@ -60,12 +60,41 @@ impl DeletePool {
         for pool in &pools {
             deletion(&mut plan, &cluster, pool).await?;
         }
-        self.consent.ask(ui, &plan, &self.writing)?;
+        if self.consent.ask(ui, &plan, &self.writing)? {
+            self.look_again(&cluster, &pools, &claims).await?;
+        }
         let Some(written) = plan.carry_out(ui, &cluster, &self.writing).await? else { return Ok(()) };
         self.writing.print(&written)?;
         if self.waiting.wanted() {
             release::follow(ui, &cluster, &claims, &self.waiting, self.writing.shows_objects()).await?;
             self.follow(ui, &cluster, &pools).await?;
+        }
+        Ok(())
+    }
+
+    /// Nobody can take a deletion back: what came to the pools while a person thought about it has to be agreed to as well.
+    async fn look_again(&self, cluster: &Cluster, pools: &[&IPPool], agreed: &[Claim]) -> Result<(), Error> {
+        let mut world = World::read(cluster, &Scope::of(&cluster.namespace)).await;
+        world.require_all()?;
+        for pool in pools {
+            none_by_hand(&world, pool)?;
+            if !self.release_claims {
+                unused(&world, pool)?;
+            }
+            let is_new = |claim: &&Claim| !agreed.iter().any(|known| known.meta.uid == claim.meta.uid);
+            let new: Vec<String> = world
+                .claims_of(pool)
+                .filter(is_new)
+                .map(|claim| format!("claim {}", claim.meta.name))
+                .collect();
+            if !new.is_empty() {
+                return Err(Error::new(
+                    Kind::Failed,
+                    format!("pool {} came into use meanwhile", pool.name_any()),
+                )
+                .caused_by(some_of(&new))
+                .hint("nothing was written; the same command again shows these too"));
+            }
         }
         Ok(())
     }

@@ -146,6 +146,7 @@ fn waiting_claims<'a>(world: &'a World, namespace: &str, pool: &str) -> Vec<&'a 
     let waits = |claim: &&Claim| {
         claim.meta.namespace == namespace
             && claim.pool == pool
+            && claim.elsewhere.is_none()
             && claim.bound().is_none()
             && !claim.meta.deleting()
     };

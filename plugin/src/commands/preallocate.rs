@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use clap::Args;
 use ipam::addr::parse_ip;
 use ipam::api::{IPPool, IPPoolSpec, Kind as ObjectKind, PoolRules};
-use ipam::apply::{Change, PatchOp, pointer_token};
+use ipam::apply::{Change, PatchOp, Reply, pointer_token};
 use kube::ResourceExt;
 use serde_json::{Value, json};
 
@@ -15,7 +15,7 @@ use super::target::creatable;
 use crate::Globals;
 use crate::cluster::Cluster;
 use crate::error::{Error, Kind};
-use crate::output::{line, named};
+use crate::output::{line, named, talk_line};
 use crate::plan::{Plan, Writing, not_agreed};
 use crate::ui::{Ui, missing};
 use crate::world::{Scope, Tally, World};
@@ -93,7 +93,7 @@ impl Preallocate {
         wishes: &[Wish<'_>],
         after: &BTreeMap<String, String>,
     ) -> Result<(), Error> {
-        let (name, ops) = (pool.name_any(), ops(pool, after));
+        let (name, mut ops) = (pool.name_any(), ops(pool, after));
         if ops.is_empty() && self.writing.shows_objects() {
             return self.writing.print(&[json!(pool)]);
         }
@@ -103,10 +103,20 @@ impl Preallocate {
         }
         let mut plan = Plan::default();
         let target = cluster.target(ObjectKind::Pool, &cluster.namespace, &name).await?;
+        if pool.spec.pre_allocations.is_empty() {
+            // An empty map and none are two things to a guard, and the same to whoever reads the pool.
+            let now = cluster.applier.carry_out(&Change::Read { target: target.clone() }).await;
+            let stored = match now {
+                Reply::Object(pool) => pool["spec"]["preAllocations"].clone(),
+                _ => Value::Null,
+            };
+            let none = if stored.is_null() { Value::Null } else { json!({}) };
+            ops.insert(1, PatchOp::test(PATH, none));
+        }
         let change = Change::Patch { target, subresource: None, ops };
         plan.step('~', &named(ObjectKind::Pool, &name), "preallocations changed", change);
         if let Some(person) = ui.person().filter(|_| self.reservation.is_empty()) {
-            plan.lines().iter().for_each(|line| eprintln!("{line}"));
+            plan.lines().iter().for_each(|line| talk_line(format_args!("{line}")));
             if !person.confirm("Change it?", true)? {
                 return Err(not_agreed());
             }
@@ -217,9 +227,12 @@ fn holders(world: &World, pool: &IPPool) -> BTreeMap<IpAddr, String> {
     named.filter_map(|address| Some((address.ip?, address.claim.owned()))).collect()
 }
 
-/// The patch from the reservations that are there; it counts only if they are still the same.
+/// Where the reservations stand.
+const PATH: &str = "/spec/preAllocations";
+
+/// The patch from the reservations that are there; it counts only if those that it changes are still the same. That there is
+/// still none, its caller has to guard.
 fn ops(pool: &IPPool, after: &BTreeMap<String, String>) -> Vec<PatchOp> {
-    const PATH: &str = "/spec/preAllocations";
     let before = &pool.spec.pre_allocations;
     if before == after {
         return Vec::new();

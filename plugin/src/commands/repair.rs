@@ -8,7 +8,7 @@ use crate::Globals;
 use crate::check::{Action, Mend, mends, text};
 use crate::cluster::Cluster;
 use crate::error::Error;
-use crate::output::plural;
+use crate::output::{plural, talk};
 use crate::plan::{Consent, Plan, Step, Writing};
 use crate::world::Scope;
 
@@ -36,7 +36,7 @@ impl Repair {
         let (mendable, left): (Vec<_>, Vec<_>) =
             findings.into_iter().partition(|finding| !finding.mends.is_empty());
         if !left.is_empty() {
-            eprint!("{}", text(&left, self.all_namespaces));
+            talk(format_args!("{}", text(&left, self.all_namespaces)));
             ui.say(&format!("{} left to you", plural(left.len(), "finding")));
         }
         let plan = plan(&cluster, &mends(&mendable), self.all_namespaces).await?;

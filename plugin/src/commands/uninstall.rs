@@ -4,13 +4,14 @@ mod held;
 
 use clap::Args;
 use ipam::api::SYSTEM_NAMESPACE;
+use serde_json::Value;
 
 use self::held::Held;
 use super::repair;
 use crate::Globals;
 use crate::cluster::Cluster;
 use crate::controller::Controller;
-use crate::error::Error;
+use crate::error::{Error, Kind};
 use crate::manifests::Installed;
 use crate::output::plural;
 use crate::plan::{Consent, Plan, Writing};
@@ -45,7 +46,7 @@ impl Uninstall {
         let cluster = globals.connection.open().await?;
         let held = Held::look(&cluster).await?;
         if !self.drain {
-            held.refuse()?;
+            held.refuse(self.crds)?;
         }
         let installed = Installed::look(&cluster, namespace).await?;
         let remove = self.removal(ui, &cluster, namespace, &installed, &held).await?;
@@ -57,7 +58,9 @@ impl Uninstall {
             ui.say(&format!("nothing is installed in namespace {namespace}{kinds}"));
             return Ok(());
         }
-        self.consent.ask(ui, &whole, &self.writing)?;
+        if self.consent.ask(ui, &whole, &self.writing)? && !self.drain {
+            Held::look(&cluster).await?.refuse(self.crds)?;
+        }
         if !self.writing.is_real() {
             return whole.carry_out(ui, &cluster, &self.writing).await.map(drop);
         }
@@ -68,10 +71,11 @@ impl Uninstall {
             self.waiting.until_free(ui, "the controller has ended", running).await?;
         }
         if self.drain {
-            // What the controller took hold of while it was asked to stop is here too.
-            let held = Held::look(&cluster).await?;
-            let plan = repair::plan(&cluster, &held.mends, false).await?;
-            written.extend(plan.carry_out(ui, &cluster, &self.writing).await?.unwrap_or_default());
+            written.extend(self.let_all_go(ui, &cluster).await?);
+        } else {
+            // What it took hold of until it was asked to stop would be held for ever.
+            const STOPPED: &str = "the controller was stopped: `kubectl ipam install` starts it again";
+            Held::look(&cluster).await?.refuse(self.crds).map_err(|error| error.hint(STOPPED))?;
         }
         written.extend(remove.carry_out(ui, &cluster, &self.writing).await?.unwrap_or_default());
         self.writing.print(&written)?;
@@ -81,6 +85,24 @@ impl Uninstall {
                 .await?;
         }
         Ok(())
+    }
+
+    /// Takes all of the controller's finalizers off, also what it took hold of while it was asked to stop, and what somebody
+    /// else has changed at that moment.
+    async fn let_all_go(&self, ui: &Ui, cluster: &Cluster) -> Result<Vec<Value>, Error> {
+        const ROUNDS: usize = 10;
+        let mut written = Vec::new();
+        for _ in 0..ROUNDS {
+            let held = Held::look(cluster).await?;
+            if held.mends.is_empty() {
+                return Ok(written);
+            }
+            let plan = repair::plan(cluster, &held.mends, false).await?;
+            written.extend(plan.carry_out(ui, cluster, &self.writing).await?.unwrap_or_default());
+        }
+        Err(Error::new(Kind::Failed, "objects are held by the controller's finalizers again and again").hint(
+            "another controller may run: `kubectl ipam version` shows who leads; the rest is still installed",
+        ))
     }
 
     /// What is removed once nothing holds on to it.

@@ -2,6 +2,7 @@
 
 mod age;
 mod jsonpath;
+mod stderr;
 mod stdout;
 mod table;
 
@@ -11,7 +12,8 @@ use serde_json::{Value, json};
 
 pub use age::{age, ago};
 pub use jsonpath::JsonPath;
-pub use stdout::{line, out};
+pub use stderr::{talk, talk_line};
+pub use stdout::{line, out, write_on};
 pub use table::{Cell, Table};
 
 use crate::error::{Error, Kind};

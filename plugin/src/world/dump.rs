@@ -133,6 +133,7 @@ fn pool(loose: Loose) -> Thing {
         name: text(&meta.name),
         namespace: text(&meta.namespace),
         uid: text(&meta.uid),
+        resource_version: text(&meta.resource_version),
         annotations: Some(
             meta.annotations.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
         ),

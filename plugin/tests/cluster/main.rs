@@ -8,6 +8,7 @@ mod connection;
 mod explain;
 mod install;
 mod plan;
+mod races;
 mod readme;
 mod reads;
 mod refusals;

@@ -17,8 +17,10 @@ pub struct Held {
     pub mends: Vec<Mend>,
     /// How many objects of its own kinds others hold on to.
     pub foreign: usize,
-    /// Claims that have an address.
+    /// Claims that have an address, and are held.
     bound: Vec<String>,
+    /// Claims of the controller's own kinds that have an address, and are not held any more.
+    loose: Vec<String>,
     /// What it has a finalizer on.
     names: Vec<String>,
     /// How many objects there are of each of its own kinds, by the names of their CRDs.
@@ -60,15 +62,19 @@ impl Held {
             self.names.push(name.clone());
         }
         if let ObjectKind::Claim(family) = kind
-            && is_held
             && Claim::read(family, raw).is_some_and(|claim| claim.bound().is_some())
         {
-            self.bound.push(name);
+            match family {
+                _ if is_held => self.bound.push(name),
+                Family::Metal3 => self.loose.push(name),
+                Family::Capi => {}
+            }
         }
     }
 
-    /// Refuses while something is held.
-    pub fn refuse(&self) -> Result<(), Error> {
+    /// Refuses while something is held; where the kinds are to go too, also while claims of these have an address, which goes
+    /// with them.
+    pub fn refuse(&self, with_kinds: bool) -> Result<(), Error> {
         const DRAIN: &str = "--drain takes the controller's finalizers off and leaves everything as it is, the machines' addresses too";
         if !self.bound.is_empty() {
             let what = format!("addresses are held by {}", plural(self.bound.len(), "claim"));
@@ -76,6 +82,16 @@ impl Held {
                 .caused_by(some_of(&self.bound))
                 .hint("`kubectl ipam delete-pool POOL --release-claims` gives them back; their machines lose them")
                 .hint(DRAIN));
+        }
+        if with_kinds && !self.loose.is_empty() {
+            let what = format!(
+                "addresses are held by {}, which would go with the kinds",
+                plural(self.loose.len(), "claim")
+            );
+            return Err(Error::new(Kind::Failed, what)
+                .caused_by(some_of(&self.loose))
+                .hint("without --crds they stay")
+                .hint("--drain removes the kinds all the same: no record is left of which machine has which address"));
         }
         if !self.names.is_empty() {
             let what = format!("the controller holds {}", plural(self.names.len(), "object"));
@@ -123,7 +139,7 @@ mod tests {
     #[test]
     fn a_claim_with_an_address_is_named_and_a_waiting_one_too() {
         let bound = held(&[claim("ipclaim.ipam.metal3.io", &json!({"address": {"name": "p-1"}}))]);
-        let said = bound.refuse().unwrap_err().report();
+        let said = bound.refuse(false).unwrap_err().report();
         assert!(
             said.starts_with(
                 "error: addresses are held by 1 claim\n  because: ipclaim.ipam.metal3.io/c -n ns\n"
@@ -131,14 +147,21 @@ mod tests {
             "{said}"
         );
         let waiting = held(&[claim("ipclaim.ipam.metal3.io", &Value::Null)]);
-        assert!(waiting.refuse().unwrap_err().report().starts_with("error: the controller holds 1 object\n"));
+        assert!(
+            waiting.refuse(false).unwrap_err().report().starts_with("error: the controller holds 1 object\n")
+        );
         assert_eq!(waiting.mends.len(), 1);
     }
 
     #[test]
     fn what_others_hold_is_not_let_go_and_hinders_only_the_end_of_the_kinds() {
         let theirs = held(&[claim("example.org/mine", &json!({"address": {"name": "p-1"}}))]);
-        assert!(theirs.refuse().is_ok());
+        assert!(theirs.refuse(false).is_ok());
+        let said = theirs.refuse(true).unwrap_err().report();
+        assert!(
+            said.starts_with("error: addresses are held by 1 claim, which would go with the kinds\n"),
+            "{said}"
+        );
         assert!(theirs.mends.is_empty());
         assert_eq!(theirs.foreign, 1);
         assert_eq!(theirs.lost_with("ipclaims.ipam.metal3.io"), "and 1 object of this kind");
