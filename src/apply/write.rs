@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Change, PatchOp, Target, body, pointer_token};
 use crate::api::{ADOPTED_ANNOTATION, CLAIM_UID_ANNOTATION, CapiVersion, Kind};
-use crate::ledger::{Act, Adoption, Dress, Id, NewOwner, Place, Shown, Uid, Write};
+use crate::ledger::{Act, Adoption, Dress, Id, NewOwner, Place, Uid, Write};
 
 /// The change that a write is; `capi` is the version in which Cluster API's kinds are served.
 pub fn change(write: &Write, capi: CapiVersion) -> Change {
@@ -16,7 +16,9 @@ pub fn change(write: &Write, capi: CapiVersion) -> Change {
         Act::Protect { append } => patch(&write.subject, protect(write, *append)),
         Act::Take(new) => Change::Create { target: target(&new.id), object: body::address(new, capi) },
         Act::Adopt(adoption) => patch(&adoption.address, adopt(adoption, capi)),
-        Act::Publish { version, status } => patch_status(publish(write, *version, status, capi)),
+        Act::Publish { version, status } => {
+            patch_status(status_of(write, *version, body::status(&write.subject, status, capi)))
+        }
         Act::Delete { address, uid, version } => Change::Delete {
             target: target(address),
             uid: Some(uid.to_string()),
@@ -24,9 +26,7 @@ pub fn change(write: &Write, capi: CapiVersion) -> Change {
         },
         Act::Strip { object, uid, at } => patch(object, strip(object, uid, *at)),
         Act::Dress(lacking) => patch(&write.subject, dress(write, lacking)),
-        Act::PoolStatus(status) => {
-            patch_status(vec![PatchOp::test_uid(&write.uid), PatchOp::add("/status", json!(status))])
-        }
+        Act::PoolStatus { version, status } => patch_status(status_of(write, *version, json!(status))),
         Act::Survey { kind } => {
             Change::Survey { target: target(&write.subject.beside(*kind, &"".into())), limit: SURVEYED }
         }
@@ -89,8 +89,8 @@ fn strip(object: &Id, uid: &Uid, at: u16) -> Vec<PatchOp> {
     ]
 }
 
-fn publish(write: &Write, version: u64, status: &Shown, capi: CapiVersion) -> Vec<PatchOp> {
-    let status = body::status(&write.subject, status, capi);
+/// Sets the whole status, which counts only for the version that it was decided on.
+fn status_of(write: &Write, version: u64, status: Value) -> Vec<PatchOp> {
     vec![
         PatchOp::test_uid(&write.uid),
         PatchOp::test("/metadata/resourceVersion", version.to_string()),

@@ -294,6 +294,10 @@ impl Ledger {
             self.timers.insert((over, Task::Address(id.clone())));
             return None;
         }
+        if !crate::api::is_subdomain(&claim.name) {
+            // No claim can have such a name: there is none to be read.
+            return release(&entry.address);
+        }
         entry.orphan = Orphan::Due;
         Some(self.look(&claim))
     }

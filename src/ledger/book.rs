@@ -5,6 +5,7 @@ use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
 use std::time::Duration;
 
+use super::kept::UnkeptPool;
 use super::retry::Retry;
 use super::seen::{Id, Pool, Text};
 use crate::addr::Space;
@@ -56,8 +57,8 @@ pub(super) struct Chore {
     pub stale: bool,
     /// No status is written before.
     pub next_status: Duration,
-    /// The print of the status that was last written, if the API server has not kept all of it.
-    pub unkept: Option<u64>,
+    /// The status that was last written, if the API server has not kept all of it.
+    pub unkept: Option<UnkeptPool>,
     /// Why the API server refused to let the pool be made ours, when that was last tried.
     pub refusal: Option<Box<str>>,
 }
@@ -114,7 +115,7 @@ impl Book {
     pub fn digest(&self, now: Duration, into: &mut impl Hasher) {
         let Chore { in_flight, unsure, retry, stale, next_status, unkept, refusal } = &self.chore;
         (&self.pool, &self.blocked, in_flight, unsure, stale, unkept, refusal).hash(into);
-        (retry.left(now), next_status.saturating_sub(now)).hash(into);
+        (retry.left(now), *next_status > now).hash(into);
     }
 
     /// Takes over a view of the pool. True if claims may fare otherwise from now on.
@@ -227,8 +228,8 @@ impl Book {
 
     /// Whether a claim may choose now without taking what an older one waits for.
     pub fn may_choose(&self, turn: &Turn) -> bool {
-        let servable = self.servable();
-        servable > self.waiting.len() || self.waiting.iter().take(servable).any(|older| turn <= older)
+        let is_enough = u128::try_from(self.waiting.len()).is_ok_and(|waiting| self.space.free() > waiting);
+        is_enough || self.waiting.iter().take(self.servable()).any(|older| turn <= older)
     }
 
     /// The most claims that are worth waking at once; more would only find the addresses taken.

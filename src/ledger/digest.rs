@@ -2,7 +2,7 @@
 
 use std::hash::{Hash, Hasher};
 
-use super::{Ledger, Now, PoolStatusSeen};
+use super::{Ledger, Now, PoolStatusSeen, Task, Uid};
 
 impl Ledger {
     /// Feeds what this ledger will do from `now` on into a hasher: two ledgers that feed the same, and have the same
@@ -10,8 +10,14 @@ impl Ledger {
     /// only the order counts, and of UIDs which are the same.
     ///
     /// `under_way` are the numbers of those writes, in an order of the caller's: by what they say of each, not by how
-    /// many writes there were before.
-    pub fn digest(&self, now: Now, under_way: impl Iterator<Item = u64>, into: &mut impl Hasher) {
+    /// many writes there were before. `may_show` says of which objects, by their UIDs, a watch or a reply may still tell.
+    pub fn digest(
+        &self,
+        now: Now,
+        under_way: impl Iterator<Item = u64>,
+        may_show: impl Fn(&Uid) -> bool,
+        into: &mut impl Hasher,
+    ) {
         let now = now.elapsed;
         for (id, book) in &self.books {
             id.hash(into);
@@ -23,9 +29,14 @@ impl Ledger {
         self.surveys.digest(now, into);
         self.lists.digest(into);
         for (at, task) in &self.timers {
-            (at.saturating_sub(now), task).hash(into);
+            let left = at.saturating_sub(now);
+            match task {
+                // When exactly a pool tells its status changes nothing for anything else.
+                Task::Pool(id) => (!left.is_zero(), id).hash(into),
+                task => (left, task).hash(into),
+            }
         }
-        self.graveyard.digest(into);
+        self.graveyard.digest(may_show, into);
         under_way.for_each(|number| self.graveyard.overtaken_by(number).hash(into));
     }
 }

@@ -114,7 +114,7 @@ impl Ledger {
             | Act::Survey { .. }
             | Act::Look { .. }
             | Act::Dress(_)
-            | Act::PoolStatus(_) => {}
+            | Act::PoolStatus { .. } => {}
         }
         parties
     }

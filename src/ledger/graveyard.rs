@@ -121,19 +121,18 @@ impl Graveyard {
         self.graves.contains_key(&(kind, uid.clone()))
     }
 
-    /// Feeds what is remembered into a hasher. What the numbers of writes say, [`Self::overtaken_by`] says of each.
-    pub fn digest(&self, into: &mut impl Hasher) {
-        for (grave, burial) in &self.graves {
+    /// Feeds what is remembered into a hasher, as far as something may still show it; for how long it is remembered
+    /// beyond that changes nothing. What the numbers of writes say, [`Self::overtaken_by`] says of each.
+    pub fn digest(&self, may_show: impl Fn(&Uid) -> bool, into: &mut impl Hasher) {
+        for (grave, burial) in self.graves.iter().filter(|((_, uid), _)| may_show(uid)) {
             (grave, burial.told, burial.lists < self.lists_of(grave.0)).hash(into);
         }
-        self.told.iter().for_each(|(_, grave)| grave.hash(into));
     }
 
-    /// How many of the ends that were told, and which lists, came after a write was sent.
-    pub fn overtaken_by(&self, number: u64) -> (usize, Vec<Kind>) {
-        let ends = self.told.iter().filter(|(next, _)| *next >= number).count();
+    /// Which lists came after a write was sent.
+    pub fn overtaken_by(&self, number: u64) -> Vec<Kind> {
         let lists = self.begun.iter().filter(|(_, sent)| **sent >= number);
-        (ends, lists.map(|(kind, _)| *kind).collect())
+        lists.map(|(kind, _)| *kind).collect()
     }
 
     /// Number of objects that are remembered.

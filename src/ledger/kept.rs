@@ -19,8 +19,46 @@ fn ready(shown: &Shown) -> Option<(bool, &str, &str)> {
     shown.ready.as_ref().map(|ready| (ready.is, &*ready.reason, &*ready.message))
 }
 
+/// What was written of a claim's status, and what the API server made of it.
+#[derive(Clone, Debug, Hash)]
+pub(super) struct Unkept {
+    sent: Shown,
+    kept: Shown,
+}
+
+impl Unkept {
+    /// Whether to write this again would come to the same: as long as nobody else has changed what came of it.
+    pub fn is_in_vain(&self, status: &Shown, shown: &Shown) -> bool {
+        self.sent.says(status) && self.kept.says(shown)
+    }
+}
+
+/// The same of a pool's status: the prints of both.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct UnkeptPool {
+    sent: u64,
+    kept: u64,
+}
+
+impl UnkeptPool {
+    fn of(sent: &IPPoolStatus, seen: &PoolStatusSeen) -> Self {
+        Self { sent: print(sent), kept: print_of(seen) }
+    }
+
+    /// Whether to write this again would come to the same.
+    pub fn is_in_vain(self, status: &IPPoolStatus, seen: &PoolStatusSeen) -> bool {
+        self == Self::of(status, seen)
+    }
+}
+
+fn print_of(what: &impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    what.hash(&mut hasher);
+    hasher.finish()
+}
+
 /// Identifies what a pool's status says, but for when.
-pub(super) fn print(status: &IPPoolStatus) -> u64 {
+fn print(status: &IPPoolStatus) -> u64 {
     let mut hasher = DefaultHasher::new();
     (&status.indexes, status.capacity, status.available_ip_count).hash(&mut hasher);
     for condition in &status.conditions {
@@ -46,14 +84,15 @@ impl Ledger {
             (Act::Publish { status, .. }, Outcome::Seen(Seen::Claim(seen))) => {
                 let is_kept = seen.shown.says(status);
                 if let Some(entry) = self.claims.get_mut(id) {
-                    entry.unkept = (!is_kept).then(|| Box::new(status.clone()));
+                    let unkept = || Box::new(Unkept { sent: status.clone(), kept: seen.shown.clone() });
+                    entry.unkept = (!is_kept).then(unkept);
                 }
                 is_kept
             }
-            (Act::PoolStatus(status), Outcome::Seen(Seen::Pool(seen))) => {
+            (Act::PoolStatus { status, .. }, Outcome::Seen(Seen::Pool(seen))) => {
                 let is_kept = shows(&seen.status, status);
                 if let Some(book) = self.books.get_mut(id) {
-                    book.chore.unkept = (!is_kept).then(|| print(status));
+                    book.chore.unkept = (!is_kept).then(|| UnkeptPool::of(status, &seen.status));
                 }
                 is_kept
             }

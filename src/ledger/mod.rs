@@ -84,6 +84,8 @@ pub struct Config {
     pub grace: Duration,
     /// `status.indexes` is cut off at this many bytes.
     pub indexes_limit: usize,
+    /// A pool's status is written at most once in this time.
+    pub status_interval: Duration,
     /// There are pools and claims that other controllers serve and this ledger does not see: an address of a pool that
     /// is not known is theirs.
     pub is_shard: bool,
@@ -91,7 +93,12 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { grace: Duration::from_secs(30), indexes_limit: 1 << 20, is_shard: false }
+        Self {
+            grace: Duration::from_secs(30),
+            indexes_limit: 1 << 20,
+            status_interval: Duration::from_secs(1),
+            is_shard: false,
+        }
     }
 }
 
@@ -384,8 +391,11 @@ impl Ledger {
             Outcome::Refused(why) => {
                 ("WriteRefused", format!("the API server refused to {}: {why}", write.act))
             }
-            // A creation has no guard: what it says is that the object is not valid.
-            Outcome::GuardFailed(why) if matches!(write.act, Act::Take(_)) => {
+            // A creation has no guard: what it says is that the object is not valid. And a guard that goes on to fail, after
+            // each look, is none either.
+            Outcome::GuardFailed(why)
+                if matches!(write.act, Act::Take(_)) || self.keeps_failing(&write.subject) =>
+            {
                 ("WriteRefused", format!("the API server refused to {}: {why}", write.act))
             }
             Outcome::Unknown(why) if self.keeps_failing(&write.subject) => (
@@ -485,7 +495,7 @@ impl Write {
     /// The object that is known to be gone if the API server has found none.
     fn missing(&self) -> Option<(Id, Uid)> {
         match &self.act {
-            Act::Protect { .. } | Act::Publish { .. } | Act::Dress(_) | Act::PoolStatus(_) => {
+            Act::Protect { .. } | Act::Publish { .. } | Act::Dress(_) | Act::PoolStatus { .. } => {
                 Some((self.subject.clone(), self.uid.clone()))
             }
             Act::Delete { address, uid, .. } => Some((address.clone(), uid.clone())),

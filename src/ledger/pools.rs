@@ -217,14 +217,16 @@ impl Ledger {
         let is_large = book.addresses.len() > LARGE;
         let due = self.due_status(id, now);
         let stale = self.books.values().filter(|book| book.pool.is_some() && book.chore.stale).count();
+        let shortest = self.config.status_interval;
         let chore = &mut self.books.get_mut(id)?.chore;
         chore.stale = false;
         let size = due.as_ref().map_or(0, |due| due.size);
         if due.is_some() || is_large {
-            chore.next_status = now.elapsed + status::interval(size, stale);
+            chore.next_status = now.elapsed + status::interval(shortest, size, stale);
         }
         let due = due?;
-        Some(Act::PoolStatus(Box::new(due.status)))
+        let version = self.books.get(id)?.pool.as_ref()?.meta.version;
+        Some(Act::PoolStatus { version, status: Box::new(due.status) })
     }
 
     /// What the pool lacks to be ours, if anything.
@@ -249,11 +251,12 @@ impl Ledger {
         let Some(book) = self.books.get_mut(&write.subject) else { return };
         let chore = &mut book.chore;
         chore.in_flight = false;
-        let is_status = matches!(write.act, Act::PoolStatus(_));
+        let is_status = matches!(write.act, Act::PoolStatus { .. });
         let was_refused = chore.refused().is_some();
         if let Act::Dress(_) = write.act {
             chore.refusal = match outcome {
-                Outcome::Refused(why) => Some(why.as_str().into()),
+                // A lost race is over after another look; what goes on is a refusal in the words of one.
+                Outcome::Refused(why) | Outcome::GuardFailed(why) => Some(why.as_str().into()),
                 _ => None,
             };
         }

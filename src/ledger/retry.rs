@@ -15,6 +15,8 @@ pub(super) struct Retry {
 impl Retry {
     const FIRST: Duration = Duration::from_millis(50);
     const LONGEST: Duration = Duration::from_secs(30);
+    /// After so many failures the delay grows no more.
+    const MOST: u8 = 11;
 
     /// Notes a failure. `wish` is how long the API server asked to wait.
     pub fn failed(&mut self, now: Duration, wish: Option<Duration>, rng: &mut impl Rng) {
@@ -37,9 +39,9 @@ impl Retry {
         *self = Self::default();
     }
 
-    /// How many tries have failed, and how long it is from `now` to the next.
+    /// How many tries have failed, as far as that makes a difference, and how long it is from `now` to the next.
     pub fn left(self, now: Duration) -> (u8, Duration) {
-        (self.failures, self.not_before.saturating_sub(now))
+        (self.failures.min(Self::MOST), self.not_before.saturating_sub(now))
     }
 
     /// When the next try is due, where that is later than `now`.
@@ -68,6 +70,7 @@ mod tests {
             assert!(last <= Retry::LONGEST.mul_f64(1.25));
         }
         assert!(last >= Retry::LONGEST.mul_f64(0.75));
+        assert!(Retry::FIRST * 2_u32.pow(u32::from(Retry::MOST) - 1) >= Retry::LONGEST);
         retry.succeeded();
         assert_eq!(retry.due_after(now), None);
     }

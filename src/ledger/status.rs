@@ -9,12 +9,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use super::book::Book;
 use super::collisions::Collisions;
-use super::{Id, Ledger, Now, Pool, kept};
+use super::{Id, Ledger, Now, Pool};
 use crate::api::{Family, IPPoolStatus};
 
-/// A pool's status is written at most once in this time …
-const SHORTEST: Duration = Duration::from_secs(1);
-/// … and with at most so many bytes a second: each write of a large status costs the API server more than a second of
+/// A pool's status is written with at most so many bytes a second: each write of a large status costs the API server more than a second of
 /// processor time a mebibyte, mostly for `managedFields`, and is kept whole in etcd's history.
 const BYTES_PER_SECOND: usize = 64 << 10;
 /// All pools together write so many statuses a second, about: a burst on many pools is a burst of claims, which come
@@ -29,11 +27,12 @@ pub(super) struct DueStatus {
     pub size: usize,
 }
 
-/// How long after a status of this size the pool may write the next, while so many pools have one to write.
-pub(super) fn interval(size: usize, pools: usize) -> Duration {
+/// How long after a status of this size the pool may write the next, while so many pools have one to write; `shortest` at
+/// least.
+pub(super) fn interval(shortest: Duration, size: usize, pools: usize) -> Duration {
     let millis = size.saturating_mul(1000) / BYTES_PER_SECOND;
-    let share = SHORTEST / STATUSES_PER_SECOND * u32::try_from(pools).unwrap_or(u32::MAX);
-    SHORTEST.max(share).max(Duration::from_millis(millis.try_into().unwrap_or(u64::MAX)))
+    let share = Duration::from_secs(1) / STATUSES_PER_SECOND * u32::try_from(pools).unwrap_or(u32::MAX);
+    shortest.max(share).max(Duration::from_millis(millis.try_into().unwrap_or(u64::MAX)))
 }
 
 /// Identifies the contents of `status.indexes` well enough to tell whether they changed.
@@ -82,7 +81,7 @@ impl Ledger {
             available_ip_count: available,
             conditions,
         };
-        let is_in_vain = book.chore.unkept.is_some_and(|print| print == kept::print(&status));
+        let is_in_vain = book.chore.unkept.is_some_and(|unkept| unkept.is_in_vain(&status, seen));
         (!is_in_vain).then_some(DueStatus { status, size })
     }
 

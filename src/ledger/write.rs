@@ -64,7 +64,13 @@ pub enum Act {
     /// Put our finalizer, labels and owner reference on the subject, a pool.
     Dress(Box<Dress>),
     /// Set the subject's status, a pool's.
-    PoolStatus(Box<IPPoolStatus>),
+    PoolStatus {
+        /// The pool's resource version that was decided on; the status counts only for that, as it carries the conditions
+        /// that others have set.
+        version: u64,
+        /// What it becomes.
+        status: Box<IPPoolStatus>,
+    },
     /// Read from the quorum which address objects of the other family there are in the subject's namespace: the fence
     /// between a take and its publication, for every take that came before it.
     Survey {
@@ -89,7 +95,7 @@ impl Write {
             Act::Delete { address, .. } => address.kind,
             Act::Strip { object, .. } | Act::Look { object, .. } => object.kind,
             Act::Survey { kind } => *kind,
-            Act::Protect { .. } | Act::Publish { .. } | Act::Dress(_) | Act::PoolStatus(_) => {
+            Act::Protect { .. } | Act::Publish { .. } | Act::Dress(_) | Act::PoolStatus { .. } => {
                 self.subject.kind
             }
         }
@@ -113,7 +119,7 @@ impl fmt::Display for Act {
             Self::Delete { address, .. } => write!(f, "delete {address}"),
             Self::Strip { object, .. } => write!(f, "remove the finalizer of {object}"),
             Self::Dress(_) => f.write_str("set the pool's finalizer, labels and owner"),
-            Self::PoolStatus(_) => f.write_str("set the pool's status"),
+            Self::PoolStatus { .. } => f.write_str("set the pool's status"),
             Self::Survey { kind } => write!(f, "list the names of every {} of {}", kind.name(), kind.group()),
             Self::Look { object, .. } => write!(f, "read {object}"),
         }

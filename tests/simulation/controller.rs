@@ -42,8 +42,12 @@ pub struct Controller {
 
 impl Controller {
     pub fn new(fences: bool) -> Self {
+        Self::configured(fences, Config::default())
+    }
+
+    pub fn configured(fences: bool, config: Config) -> Self {
         Self {
-            ledger: Ledger::new(Config::default(), KINDS),
+            ledger: Ledger::new(config, KINDS),
             sent: Vec::new(),
             fences,
             awake: true,

@@ -185,9 +185,12 @@ impl Server {
             }),
             Act::Adopt(adoption) => self.adopt(adoption),
             Act::Dress(dress) => self.dress(write, dress),
-            Act::PoolStatus(status) => {
+            Act::PoolStatus { version, status } => {
                 let outcome = self.guarded(&write.subject, &write.uid, |object| {
                     let Seen::Pool(pool) = &mut object.seen else { return false };
+                    if pool.meta.version != *version {
+                        return false;
+                    }
                     let indexes = status.indexes.iter().map(|(claim, ip)| (claim.as_str(), ip.as_str()));
                     pool.status = PoolStatusSeen {
                         indexes: fingerprint(indexes),
@@ -313,6 +316,25 @@ impl Server {
     }
 
     /// A change that counts only for the object with this UID, and only if `change` finds what it expects.
+    /// Whether a write may still do something, now or later: no version that an object had comes back, and no UID.
+    pub fn may_heed(&self, write: &Write) -> bool {
+        let is_at = |id: &Id, uid: &Uid, version: Option<u64>| {
+            let meta = self.objects.get(id).map(|object| object.seen.meta());
+            meta.is_some_and(|meta| meta.uid == *uid && version.is_none_or(|version| meta.version == version))
+        };
+        match &write.act {
+            Act::Publish { version, .. } | Act::PoolStatus { version, .. } => {
+                is_at(&write.subject, &write.uid, Some(*version))
+            }
+            Act::Protect { .. } | Act::Dress(_) => is_at(&write.subject, &write.uid, None),
+            Act::Adopt(adoption) => is_at(&adoption.address, &adoption.uid, Some(adoption.version)),
+            Act::Delete { address, uid, version } => is_at(address, uid, Some(*version)),
+            Act::Strip { object, uid, .. } => is_at(object, uid, None),
+            Act::Take(_) => true,
+            Act::Look { .. } | Act::Survey { .. } => false,
+        }
+    }
+
     pub fn guarded(&mut self, id: &Id, uid: &Uid, change: impl FnOnce(&mut Object) -> bool) -> Outcome {
         let Some(object) = self.objects.get(id) else { return Outcome::Gone };
         let mut after = object.clone();

@@ -116,7 +116,7 @@ pub(super) fn act(act: &Act) -> &'static str {
         Act::Delete { .. } => "delete",
         Act::Strip { .. } => "strip",
         Act::Dress(_) => "dress",
-        Act::PoolStatus(_) => "pool_status",
+        Act::PoolStatus { .. } => "pool_status",
         Act::Survey { .. } => "survey",
         Act::Look { .. } => "look",
     }

@@ -67,7 +67,7 @@ impl Entry {
 }
 
 /// One that is on its way out and that somebody else holds might hold up the claim for ever.
-fn is_stuck(address: &Address) -> bool {
+pub(super) fn is_stuck(address: &Address) -> bool {
     address.meta.deleting && address.meta.finalizers.foreign()
 }
 

@@ -40,6 +40,11 @@ impl Ledger {
                 entry.retry.succeeded();
                 if let Some(reserve) = &mut entry.reserve {
                     let uid = &seen.meta().uid;
+                    if reserve.touched.as_ref().is_some_and(|(former, _)| former != uid) {
+                        // What was read of the other family was read for the object that was there before.
+                        reserve.fence = Fence::Due;
+                        self.surveys.forget(id);
+                    }
                     reserve.touched = Some((uid.clone(), reserve.asked));
                     if is_take {
                         reserve.made = Some(uid.clone());

@@ -14,8 +14,9 @@ use std::time::Duration;
 
 use super::book::Turn;
 use super::held::Held;
+use super::kept::Unkept;
 use super::retry::Retry;
-use super::{Address, Claim, Id, Ledger, Shown, Task, Text, Uid, Verdict};
+use super::{Address, Claim, Id, Ledger, Task, Text, Uid, Verdict};
 use crate::api::Kind;
 use fence::Fence;
 pub(super) use fence::Surveys;
@@ -48,7 +49,7 @@ pub(super) struct Entry {
     /// Why the API server refused to make an address object for it, when that was last tried.
     refusal: Option<Box<str>>,
     /// The status that was last written, if the API server has not kept all of it.
-    pub unkept: Option<Box<Shown>>,
+    pub unkept: Option<Box<Unkept>>,
 }
 
 /// An address that is being taken or published, from the moment that is due until it is known what became of it.

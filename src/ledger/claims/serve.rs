@@ -4,7 +4,7 @@ use rand::Rng;
 
 use super::super::addresses::release;
 use super::super::{Act, Address, Claim, Id, Ledger, Now, Ready, Shown, Step, Task, Text, Verdict};
-use super::inherit::Heirloom;
+use super::inherit::{Heirloom, is_stuck};
 use super::{Choice, End, Entry};
 use crate::api::{Family, Kind};
 
@@ -105,10 +105,10 @@ impl Ledger {
             return self.settle(id, &winner, now);
         }
         if self.held_by(entry).any(|address| self.is_going(address)) {
-            let act = self.clear_away(entry);
+            let (act, stuck) = (self.clear_away(entry), self.stuck(entry));
             self.leave_queue(id);
             self.keep_heirloom(id);
-            return act;
+            return act.or_else(|| self.show(id, Verdict::NotReady(stuck?), now));
         }
         if let Some(act) = self.withdraw(entry) {
             self.drop_reserve(id);
@@ -162,6 +162,16 @@ impl Ledger {
         going.filter(|address| !self.is_under_way(&address.id)).find_map(release)
     }
 
+    /// That an address object of a claim which publishes none is on its way out and held by others, where it is.
+    fn stuck(&self, entry: &Entry) -> Option<String> {
+        let stuck = self.held_by(entry).find(|address| is_stuck(address));
+        let stuck = stuck.filter(|_| entry.claim.shown.address.is_none())?;
+        let name = &stuck.id.name;
+        Some(format!(
+            "The IPAddress \"{name}\" of this claim is being deleted, and somebody else's finalizer holds it"
+        ))
+    }
+
     /// The release of an address object that was made here for the claim and whose address somebody else has too.
     fn withdraw(&self, entry: &Entry) -> Option<Act> {
         let mut surplus = self.held_by(entry).filter(|address| self.is_surplus(entry, address));
@@ -203,7 +213,7 @@ impl Ledger {
             _ => shown.address.clone(),
         };
         let status = Shown { address, error, ready: Some(ready), others: shown.others.clone() };
-        if shown.says(&status) || unkept.as_ref().is_some_and(|sent| sent.says(&status)) {
+        if shown.says(&status) || unkept.as_ref().is_some_and(|unkept| unkept.is_in_vain(&status, shown)) {
             return None;
         }
         Some(Act::Publish { version: meta.version, status })

@@ -89,6 +89,10 @@ impl Ledger {
             self.reserve(id, winner);
             return Some(act);
         }
+        if !publishes {
+            // To say so would come to nothing; who publishes it in the end is to find it reserved.
+            return None;
+        }
         self.drop_reserve(id);
         let entry = self.claims.get(id)?;
         let uid = &entry.claim.meta.uid;

@@ -29,6 +29,16 @@ fn d10_an_address_without_its_claim_is_released_after_a_grace_and_a_read_of_the_
 }
 
 #[test]
+fn d10_an_address_for_what_no_claim_can_be_called_is_released_without_a_read() {
+    for name in ["x y", ""] {
+        let mut scene = Scene::with(pool("10.0.0.1-10.0.0.2"));
+        scene.add(made("p-10-0-0-1", "10.0.0.1", name, "u"));
+        assert_eq!(scene.run_for(ALMOST), ["status of pool p"]);
+        assert_eq!(scene.run_for(Duration::from_secs(1)), SWEEP[1..]);
+    }
+}
+
+#[test]
 fn l4_an_address_of_cluster_api_is_swept_up_alike() {
     let mut scene = Scene::with(pool("10.0.0.1"));
     let object = id(Kind::Address(Family::Capi), "p-10-0-0-1");

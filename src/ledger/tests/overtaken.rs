@@ -25,6 +25,23 @@ fn published_elsewhere(scene: &mut Scene) {
     scene.add_unseen(Claim { shown: publishing("p-10-0-0-1"), ..capi_claim("b2") });
 }
 
+#[test]
+fn d1_the_fence_that_was_passed_for_one_object_is_not_passed_for_the_next_of_its_name() {
+    let mut scene = Scene::with(pool("10.0.0.1-10.0.0.9"));
+    let uid = scene.add(claim("a")).to_string();
+    assert_eq!(scene.due(), ["take 10.0.0.1 for claim a"]);
+    scene.succeed();
+    assert_eq!(scene.due(), [BIND]);
+    scene.reply(Outcome::NotNow(None));
+    scene.tear_away(&address_id("p-10-0-0-1"));
+    // Another controller has the address by now, and somebody puts the object back.
+    published_elsewhere(&mut scene);
+    scene.add(made("p-10-0-0-1", "10.0.0.1", "a", &uid));
+    let all = scene.run_for(Duration::from_secs(10));
+    assert!(!all.contains(&BIND.to_owned()), "{all:?}");
+    assert_eq!(scene.bound(), [("a", "p-10-0-0-2"), ("b2", "p-10-0-0-1")]);
+}
+
 const BIND: &str = "bind claim a to p-10-0-0-1";
 
 #[test]

@@ -243,6 +243,15 @@ fn a_pool_made_anew_while_a_write_for_the_old_one_is_under_way_is_served() {
 
 #[test]
 fn s2_a_pool_that_cannot_be_made_ours_and_its_claims_say_so() {
+    cannot_be_made_ours(&Outcome::Refused("a policy forbids it".into()));
+}
+
+#[test]
+fn s2_so_does_one_for_which_the_refusal_looks_like_a_guard_that_fails_again_and_again() {
+    cannot_be_made_ours(&Outcome::GuardFailed("a policy forbids it".into()));
+}
+
+fn cannot_be_made_ours(refusal: &Outcome) {
     let mut scene = Scene::unlisted();
     scene.add(Pool { meta: meta(Finalizers::default()), ..pool("10.0.0.1") });
     scene.add(claim("a"));
@@ -252,7 +261,7 @@ fn s2_a_pool_that_cannot_be_made_ours_and_its_claims_say_so() {
         said.extend(scene.due());
         while let Some(write) = scene.sent.first() {
             match &write.act {
-                Act::Dress(_) => scene.reply(Outcome::Refused("a policy forbids it".into())),
+                Act::Dress(_) => scene.reply(refusal.clone()),
                 _ => scene.succeed(),
             }
         }

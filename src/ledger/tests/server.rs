@@ -106,7 +106,8 @@ impl Server {
                 adopt(address, adoption);
             }),
             Act::Dress(lacking) => self.guarded(subject, uid, |seen| dress(seen, lacking)),
-            Act::PoolStatus(status) => {
+            Act::PoolStatus { version, .. } if self.is_past(subject, *version) => past(),
+            Act::PoolStatus { status, .. } => {
                 self.statuses.insert(subject.clone(), (**status).clone());
                 self.guarded(subject, uid, |seen| {
                     let Seen::Pool(pool) = seen else { panic!("only pools have that status") };

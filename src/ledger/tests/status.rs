@@ -194,21 +194,41 @@ fn a_new_leader_writes_no_status_that_is_there_already() {
     assert_eq!(after.run_for(SECOND * 600), NOTHING);
 }
 
-#[test]
-fn the_conditions_of_others_stay_as_they_are() {
-    let theirs = Condition {
+/// A condition of somebody else's.
+fn theirs() -> Condition {
+    Condition {
         type_: "Backup".into(),
         status: "True".into(),
         reason: "Done".into(),
         message: "by somebody else".into(),
         last_transition_time: time(7),
         observed_generation: Some(3),
-    };
+    }
+}
+
+#[test]
+fn the_conditions_of_others_stay_as_they_are() {
     let mut scene = Scene::with(pool("10.0.0.1"));
-    scene.change_pool("p", |pool| pool.status.conditions.push(theirs.clone()));
+    scene.change_pool("p", |pool| pool.status.conditions.push(theirs()));
     scene.after(claim("a"));
     scene.run_for(SECOND);
-    assert_eq!(status(&scene).conditions[0], theirs);
+    assert_eq!(status(&scene).conditions[0], theirs());
+    assert_eq!(conditions(&scene)[1..], [("Ready", "False", "Exhausted")]);
+}
+
+#[test]
+fn a_condition_that_somebody_sets_while_our_status_is_under_way_is_not_lost() {
+    let mut scene = Scene::with(pool("10.0.0.1"));
+    scene.after(claim("a"));
+    scene.pass(SECOND);
+    assert_eq!(scene.due(), ["status of pool p"]);
+    scene.server.change(&pool_id("p"), |seen| {
+        let Seen::Pool(pool) = seen else { panic!("a pool") };
+        pool.status.conditions.push(theirs());
+    });
+    scene.done();
+    assert_eq!(scene.run_for(SECOND), ["read pool p", "status of pool p"]);
+    assert_eq!(status(&scene).conditions[0], theirs());
     assert_eq!(conditions(&scene)[1..], [("Ready", "False", "Exhausted")]);
 }
 
@@ -360,4 +380,19 @@ fn what_the_api_server_does_not_keep_is_written_once() {
     assert_eq!(scene.run_for(Duration::from_mins(1)), NOTHING);
     let told: Vec<_> = scene.notices().into_iter().map(|notice| (notice.about, notice.reason)).collect();
     assert_eq!(told, [(pool_id("p"), "StatusNotKept"), (claim_id("a"), "StatusNotKept")]);
+}
+
+#[test]
+fn what_somebody_else_has_changed_since_is_written_again_though_it_is_not_kept_whole() {
+    let mut scene = Scene::unlisted();
+    scene.server.keeps_no_conditions = true;
+    scene.list_all();
+    scene.add(pool("10.0.0.1-10.0.0.2"));
+    scene.after(claim("a"));
+    scene.run_for(Duration::from_mins(1));
+    scene.change_claim("a", |claim| claim.shown.address = None);
+    assert_eq!(scene.run(), [ADOPT, "bind claim a to p-10-0-0-1"]);
+    scene.change_pool("p", |pool| pool.status.indexes = 0);
+    assert_eq!(scene.run_for(Duration::from_mins(1)), ["status of pool p"]);
+    assert_eq!(scene.run_for(Duration::from_mins(1)), NOTHING);
 }

@@ -258,6 +258,36 @@ fn s3_a_claim_that_waits_for_an_address_on_its_way_out_does_not_keep_its_place_i
 }
 
 #[test]
+fn s2_a_claim_whose_address_is_on_its_way_out_and_held_by_others_says_so() {
+    let mut scene = Scene::with(pool("10.0.0.1-10.0.0.9"));
+    let deleting = Meta { deleting: true, ..meta(FOREIGN) };
+    scene.add(Address { meta: deleting, ..by_hand("router", "10.9.9.9", "a") });
+    let why =
+        "The IPAddress \"router\" of this claim is being deleted, and somebody else's finalizer holds it";
+    assert_eq!(scene.after(claim("a")), [format!("tell claim a: PoolNotReady: {why}")]);
+    scene.tear_away(&address_id("router"));
+    scene.run();
+    assert_eq!(scene.bound(), [("a", "p-10-0-0-1")]);
+}
+
+#[test]
+fn s2_a_claim_is_not_told_that_there_is_nothing_where_there_is_more_than_all_who_wait_need() {
+    let mut scene = Scene::with(pool("10.0.0.1"));
+    scene.after(claim("first"));
+    (0..150).for_each(|n| drop(scene.add(claim(&format!("older-{n:03}")))));
+    assert_eq!(scene.due().len(), 150);
+    // While all of them are being told that there is nothing, the pool grows.
+    let rules = pool("10.0.0.1-10.0.3.255").rules;
+    scene.change_pool("p", |pool| pool.rules = rules);
+    scene.add(claim("newcomer"));
+    let due = scene.due();
+    assert!(
+        due.iter().any(|act| act.starts_with("take ") && act.ends_with(" for claim newcomer")),
+        "{due:?}"
+    );
+}
+
+#[test]
 fn claims_are_protected_only_as_far_as_there_are_addresses_for_them() {
     let mut scene = Scene::with(pool("10.0.0.1"));
     scene.add(bare_claim("a"));

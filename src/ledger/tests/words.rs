@@ -18,7 +18,7 @@ pub fn words(write: &Write) -> String {
         Act::Delete { address, .. } => format!("delete {}", called(address)),
         Act::Strip { object, .. } => format!("strip {}", called(object)),
         Act::Dress(dress) => format!("dress {subject}: {}", wears(dress)),
-        Act::PoolStatus(_) => format!("status of {subject}"),
+        Act::PoolStatus { .. } => format!("status of {subject}"),
         Act::Survey { .. } => format!("survey for {subject}"),
         Act::Look { object, .. } => format!("read {}", called(object)),
     }

@@ -196,7 +196,7 @@ impl Author {
                 (subject, Act::Strip { object: object.0, uid, at: self.rng.random_range(0..3) })
             }
             20 => (self.object(Some(|kind| kind == Kind::Pool)), self.dress()),
-            21 => (self.object(Some(|kind| kind == Kind::Pool)), self.pool_status()),
+            21 => self.pool_status(server),
             22 => {
                 let kind = Kind::Address(self.family());
                 (self.object(Some(is_claim)), Act::Survey { kind })
@@ -286,15 +286,17 @@ impl Author {
         }))
     }
 
-    fn pool_status(&mut self) -> Act {
-        let indexes = BTreeMap::from([("a".to_owned(), self.ip().to_string())]);
-        Act::PoolStatus(Box::new(IPPoolStatus {
-            indexes,
+    fn pool_status(&mut self, server: &Server) -> ((Id, Uid), Act) {
+        let pool = self.object(Some(|kind| kind == Kind::Pool));
+        let version = self.version_of(server, &pool.0);
+        let status = Box::new(IPPoolStatus {
+            indexes: BTreeMap::from([("a".to_owned(), self.ip().to_string())]),
             last_updated: Some(ipam::ledger::time(1_000_000_000)),
             capacity: Some(3),
             available_ip_count: self.one(&[None, Some(1)]),
             conditions: Vec::new(),
-        }))
+        });
+        (pool, Act::PoolStatus { version, status })
     }
 }
 

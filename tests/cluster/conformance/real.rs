@@ -81,17 +81,15 @@ impl Real {
                 adoption.uid = self.uid(&adoption.uid);
                 adoption.claim_uid = self.uid(&adoption.claim_uid);
             }
-            Act::Publish { version, .. } => *version = self.version(&write.uid, *version),
+            Act::Publish { version, .. } | Act::PoolStatus { version, .. } => {
+                *version = self.version(&write.uid, *version);
+            }
             Act::Delete { uid, version, .. } => {
                 *version = self.version(uid, *version);
                 *uid = self.uid(uid);
             }
             Act::Strip { uid, .. } => *uid = self.uid(uid),
-            Act::Protect { .. }
-            | Act::Dress(_)
-            | Act::PoolStatus(_)
-            | Act::Survey { .. }
-            | Act::Look { .. } => {}
+            Act::Protect { .. } | Act::Dress(_) | Act::Survey { .. } | Act::Look { .. } => {}
         }
         write.uid = self.uid(&write.uid);
         write

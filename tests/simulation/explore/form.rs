@@ -67,6 +67,9 @@ impl Form {
     }
 }
 
+/// Digits of the least version, which has the stamp in its uppermost bits.
+const SHORTEST_VERSION: usize = (STAMP << 48).ilog10() as usize + 1;
+
 /// Hashes, and sets the marks apart.
 #[derive(Default)]
 pub struct Former {
@@ -109,7 +112,9 @@ impl Hasher for Former {
     }
 
     fn write(&mut self, bytes: &[u8]) {
-        let text = || std::str::from_utf8(bytes).ok().and_then(Mark::of_text);
+        // No version as text is shorter.
+        let is_long = bytes.len() >= SHORTEST_VERSION;
+        let text = || is_long.then(|| std::str::from_utf8(bytes).ok())?.and_then(Mark::of_text);
         match Mark::of_uid(bytes).or_else(text) {
             Some(mark) => self.mark(mark),
             None => self.rest.write(bytes),

@@ -8,9 +8,12 @@
 //! no claim depends on them. A controller decides as soon as it learns something, unless a world says otherwise. In most
 //! worlds each reply and each watch takes any time; in a swift one only those that are counted among the faults do.
 
+mod broken;
 mod form;
 mod judge;
+mod known;
 mod node;
+mod prints;
 mod search;
 mod state;
 mod tell;
@@ -21,7 +24,8 @@ use std::time::Instant;
 
 use ipam::api::Family::{Capi, Metal3};
 
-use search::{Explored, Order, explore};
+use prints::has_true_prints;
+use search::{Explored, explore};
 use walk::walk;
 use world::{Deed, Faults, Pace, World};
 
@@ -70,12 +74,12 @@ const TWO: &[bool] = &[true, true];
 
 /// Explores all of a world, and says how large it was.
 fn holds(name: &str, world: World) {
-    assert!(explored(name, world, usize::MAX));
+    assert!(explored(name, world, u64::MAX));
 }
 
 /// Explores so much of a world, and says how much it was; true if that was all.
-fn explored(name: &str, world: World, limit: usize) -> bool {
-    match explore(world, Order::Depth, limit) {
+fn explored(name: &str, world: World, limit: u64) -> bool {
+    match explore(world, limit) {
         Ok(Explored { states, transitions, rests, all, took }) => {
             let end = if all { "" } else { ", and no end yet" };
             println!(
@@ -146,7 +150,7 @@ fn a_controller_that_does_not_fence_is_found_out() {
     let world = World { controllers: &[false, false], ..ALONE };
     for switches in [None, Some(0)] {
         let world = World { switches, ..world };
-        let Err(broken) = explore(world, Order::Breadth, usize::MAX) else { panic!("nothing was found") };
+        let Err(broken) = explore(world, u64::MAX) else { panic!("nothing was found") };
         assert!(broken.why.contains("both publish 10.0.0.1"), "{broken}");
     }
     // One late watch alone does not bring them there: whoever hears of the other's address withdraws.
@@ -193,6 +197,20 @@ fn two_swift_controllers_hand_an_address_on_whatever_goes_wrong() {
             &format!("two swift controllers, {name}, a late write or reply"),
             World { faults: DELAY, ..world },
         );
+    }
+}
+
+#[test]
+fn two_states_with_one_print_have_one_future() {
+    for world in [
+        World { controllers: TWO, faults: LAG, ..ONE_CLAIM },
+        World { faults: LAG, ..RELEASE },
+        World { controllers: TWO, pace: Pace::Swift, faults: DELAY, ..RECREATE },
+    ] {
+        match has_true_prints(world) {
+            Ok(states) => println!("{states} states have true prints"),
+            Err(broken) => panic!("{broken}"),
+        }
     }
 }
 
@@ -263,7 +281,7 @@ fn no_way_by_chance_leads_to_what_must_not_be() {
 /// Only with `WORLDS=large`, as in `make explore`, and up to `STATES=n`: these worlds have millions.
 fn large(name: &str, world: World) {
     if std::env::var("WORLDS").is_ok_and(|worlds| worlds == "large") {
-        explored(name, world, crate::setting("STATES").map_or(1_000_000, |n| usize::try_from(n).unwrap()));
+        explored(name, world, crate::setting("STATES").unwrap_or(1_000_000));
     }
 }
 
@@ -310,4 +328,5 @@ fn large_two_controllers_serve_a_claim_of_each_kind_whatever_goes_wrong_once() {
 fn large_two_swift_controllers_serve_a_claim_of_each_kind_whatever_goes_wrong() {
     large("two swift controllers, both kinds, a crash", World { faults: CRASH, ..SWIFT });
     large("two swift controllers, both kinds, a late watch", World { faults: LAG, ..SWIFT });
+    large("two swift controllers, both kinds, every fault", World { faults: ALL, ..SWIFT });
 }

@@ -2,14 +2,20 @@
 
 use std::collections::BTreeMap;
 use std::hash::Hash;
+use std::time::Duration;
 
 use ipam::api::Kind;
-use ipam::ledger::{Id, Now, Seen, Write};
+use ipam::ledger::{Config, Id, Now, Outcome, Seen, Uid, Write};
 
 use super::form::{Form, Former};
 
 use crate::controller::{Controller, Sent};
-use crate::server::{Event, Server};
+use crate::server::{Event, KINDS, Server};
+
+/// A pool's status decides nothing for its claims: it is written at the beginning, and when all else is done.
+fn config() -> Config {
+    Config { status_interval: Duration::from_hours(1), ..Config::default() }
+}
 
 /// A controller, and what it knows.
 #[derive(Clone)]
@@ -37,7 +43,7 @@ impl Node {
     /// One that knows nothing.
     pub fn new(fences: bool) -> Self {
         Self {
-            controller: Controller::new(fences),
+            controller: Controller::configured(fences, config()),
             told: BTreeMap::new(),
             silent: None,
             held: None,
@@ -68,13 +74,28 @@ impl Node {
         self.told.get(seen.id()).is_some_and(|version| seen.meta().version <= *version)
     }
 
+    /// The objects that its watches or the replies to its writes may still show; what has ended stays so.
+    fn may_be_shown<'a>(&'a self, server: &'a Server) -> Vec<&'a Uid> {
+        let unheard = KINDS.into_iter().flat_map(|kind| {
+            let log = server.log.get(&kind).map_or(&[][..], Vec::as_slice);
+            self.controller.position(kind).and_then(|at| log.get(at..)).unwrap_or_default()
+        });
+        let unheard = unheard.map(|(Event::Seen(seen) | Event::Deleted(seen))| &seen.meta().uid);
+        let replies = self.controller.sent.iter().filter_map(|sent| match &sent.outcome {
+            Some(Outcome::Seen(seen)) => Some(&seen.meta().uid),
+            _ => None,
+        });
+        let alive = server.objects.values().map(|object| &object.seen.meta().uid);
+        unheard.chain(replies).chain(alive).collect()
+    }
+
     /// What it knows, and what it has under way.
-    pub fn form(&mut self, now: Now) -> &Form {
-        let form = self.form.take().unwrap_or_else(|| self.work_out(now));
+    pub fn form(&mut self, now: Now, server: &Server) -> &Form {
+        let form = self.form.take().unwrap_or_else(|| self.work_out(now, server));
         self.form.insert(form)
     }
 
-    fn work_out(&self, now: Now) -> Form {
+    fn work_out(&self, now: Now, server: &Server) -> Form {
         let form_of_sent = |Sent { write, outcome }: &Sent| {
             let mut former = Former::default();
             (outcome.is_some(), self.held == Some(write.number)).hash(&mut former);
@@ -85,7 +106,9 @@ impl Node {
         sent.sort_unstable();
         let mut former = Former::default();
         (self.silent, self.controller.fences).hash(&mut former);
-        self.controller.ledger.digest(now, sent.iter().map(|(_, number)| *number), &mut former);
+        let may_show = self.may_be_shown(server);
+        let under_way = sent.iter().map(|(_, number)| *number);
+        self.controller.ledger.digest(now, under_way, |uid| may_show.contains(&uid), &mut former);
         Form::all(std::iter::once(&former.form()).chain(sent.iter().map(|(form, _)| form)))
     }
 }

@@ -1,7 +1,7 @@
 //! One moment of a small world, and all that can happen next.
 
 use std::collections::BTreeMap;
-use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ipam::api::{Family, Kind};
@@ -22,9 +22,9 @@ use crate::server::{Event, KINDS, Server};
 #[derive(Clone)]
 pub struct State {
     pub world: World,
-    hub: Rc<Hub>,
-    pub nodes: Vec<Rc<Node>>,
-    /// Writes that were given up, and may still arrive.
+    hub: Arc<Hub>,
+    pub nodes: Vec<Arc<Node>>,
+    /// Writes that were given up, and may still arrive and do something.
     pub late: Vec<Write>,
     pub now: Duration,
     /// People have done so much.
@@ -32,6 +32,8 @@ pub struct State {
     left: Faults,
     /// Who went on last, and how often another may while that one could: where there is a bound.
     turn: Option<(usize, u8)>,
+    /// Controllers stand in an order that only depends on what they are.
+    sorted: bool,
 }
 
 /// The server, and what it holds.
@@ -60,8 +62,9 @@ pub enum Step {
     Delay(usize, usize),
     /// The server carries it out, and the reply is late.
     Hold(usize, usize),
-    /// A watch is late from here on, until it has told all there is.
-    Lag(usize, Kind),
+    /// A watch is late from here on, until it has told all there is: from what it has to tell already, or from what
+    /// happens now. If it were late from some moment before, nobody could tell.
+    Lag(usize, Kind, Option<Change>),
     /// A late write arrives.
     Land(usize),
     /// A controller dies and starts again.
@@ -72,7 +75,39 @@ pub enum Step {
     Pass,
 }
 
+/// What may give the watches something to tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Change {
+    Execute(usize, usize),
+    Hold(usize, usize),
+    Land(usize),
+    People,
+}
+
+impl Change {
+    /// It as a step of its own.
+    pub fn step(self) -> Step {
+        match self {
+            Self::Execute(which, at) => Step::Execute(which, at),
+            Self::Hold(which, at) => Step::Hold(which, at),
+            Self::Land(at) => Step::Land(at),
+            Self::People => Step::People,
+        }
+    }
+}
+
 impl Step {
+    /// The change that it is, if it is one.
+    fn change(self) -> Option<Change> {
+        match self {
+            Self::Execute(which, at) => Some(Change::Execute(which, at)),
+            Self::Hold(which, at) => Some(Change::Hold(which, at)),
+            Self::Land(at) => Some(Change::Land(at)),
+            Self::People => Some(Change::People),
+            _ => None,
+        }
+    }
+
     /// The controller that goes on with it, if one does; none goes on by crashing.
     fn who(self) -> Option<usize> {
         match self {
@@ -82,7 +117,8 @@ impl Step {
             | Self::Reply(which, _)
             | Self::Delay(which, _)
             | Self::Hold(which, _) => Some(which),
-            Self::Lag(..) | Self::Land(_) | Self::Crash(_) | Self::People | Self::Pass => None,
+            Self::Lag(_, _, Some(change)) => change.step().who(),
+            Self::Lag(_, _, None) | Self::Land(_) | Self::Crash(_) | Self::People | Self::Pass => None,
         }
     }
 }
@@ -108,18 +144,19 @@ impl State {
         world.bound.iter().for_each(|name| create_claim(&mut server, *name));
         let hub =
             Hub { server, judge: Judge::of(world.controllers.len()), events: BTreeMap::new(), form: None };
-        let node = |fences: &bool| Rc::new(Node::new(*fences));
+        let node = |fences: &bool| Arc::new(Node::new(*fences));
         let nodes = world.controllers.iter().map(node).collect();
         let (now, left) = (Duration::from_secs(1000), Faults::default());
         let mut state = Self {
             world,
-            hub: Rc::new(hub),
+            hub: Arc::new(hub),
             nodes,
             late: Vec::new(),
             now,
             done: usize::MAX,
             left,
             turn: None,
+            sorted: false,
         };
         state.hub_changed()?;
         while let Some(step) = state.steps().first() {
@@ -127,31 +164,48 @@ impl State {
         }
         (state.done, state.left) = (0, world.faults);
         state.turn = world.switches.map(|switches| (0, switches));
-        world.fresh.iter().for_each(|name| create_claim(&mut Rc::make_mut(&mut state.hub).server, *name));
+        world.fresh.iter().for_each(|name| create_claim(&mut Arc::make_mut(&mut state.hub).server, *name));
         state.hub_changed()?;
         Ok(state)
     }
 
     /// A number for the state: two with the same one have the same future. Controllers have no names.
     pub fn print(&mut self) -> u64 {
-        let now = self.time();
-        for node in self.nodes.iter_mut().filter(|node| node.form.is_none()) {
-            Rc::make_mut(node).form(now);
-        }
-        if self.hub.form.is_none() {
-            Rc::make_mut(&mut self.hub).work_out();
-        }
-        let is_turn = |which| self.turn.is_some_and(|(last, _)| which == last);
-        let form = |(which, node): (usize, &Rc<Node>)| {
-            let known = node.form.as_ref().into_iter().chain(self.unheard(node));
-            Form::all(known.chain([&self.left_of(node), &Form::of(&is_turn(which))]))
-        };
-        let mut nodes: Vec<Form> = self.nodes.iter().enumerate().map(form).collect();
+        let mut nodes = self.forms_of_nodes();
         nodes.sort_unstable();
         let mut late: Vec<Form> = self.late.iter().map(form_of_write).collect();
         late.sort_unstable();
         let counts = Form::of(&(self.done, self.left, self.turn.map(|(_, switches)| switches), late.len()));
         Form::all(self.hub.form.iter().chain(&nodes).chain(&late).chain([&counts])).print()
+    }
+
+    /// From here on, controllers stand in an order that only depends on what they are: they take in what comes by itself
+    /// one after the other, and two states with one print have to have one future.
+    pub fn sort_nodes(&mut self) {
+        self.sorted = true;
+        let forms = self.forms_of_nodes();
+        let mut order: Vec<usize> = (0..self.nodes.len()).collect();
+        order.sort_by_key(|which| &forms[*which]);
+        self.nodes = order.iter().map(|which| self.nodes[*which].clone()).collect();
+        if let Some((last, _)) = &mut self.turn {
+            *last = order.iter().position(|which| which == last).unwrap_or_default();
+        }
+    }
+
+    fn forms_of_nodes(&mut self) -> Vec<Form> {
+        let now = self.time();
+        for node in self.nodes.iter_mut().filter(|node| node.form.is_none()) {
+            Arc::make_mut(node).form(now, &self.hub.server);
+        }
+        if self.hub.form.is_none() {
+            Arc::make_mut(&mut self.hub).work_out();
+        }
+        let is_turn = |which| self.turn.is_some_and(|(last, _)| which == last);
+        let form = |(which, node): (usize, &Arc<Node>)| {
+            let known = node.form.as_ref().into_iter().chain(self.unheard(node));
+            Form::all(known.chain([&self.left_of(node), &Form::of(&is_turn(which))]))
+        };
+        self.nodes.iter().enumerate().map(form).collect()
     }
 
     /// What a controller's watches have still to tell.
@@ -162,11 +216,12 @@ impl State {
         })
     }
 
-    /// How much of it is of each kind.
+    /// How much of it is of each kind, and which of it is news.
     fn left_of(&self, node: &Node) -> Form {
-        let left = |kind| {
-            let all = self.hub.events.get(&kind).map_or(0, Vec::len);
-            node.controller.position(kind).map(|at| all - at)
+        let left = |kind| -> Option<Vec<bool>> {
+            let log = self.hub.server.log.get(&kind).map_or(&[][..], Vec::as_slice);
+            let unheard = log.get(node.controller.position(kind)?..)?;
+            Some(unheard.iter().map(|event| node.knows(event)).collect())
         };
         Form::of(&KINDS.map(left))
     }
@@ -188,10 +243,6 @@ impl State {
             steps.retain(|step| step.who().is_none_or(|which| which == last));
         }
         steps.extend((0..self.late.len()).map(Step::Land));
-        if self.left.lags > 0 && self.is_swift() {
-            let lags = |which| WATCHES.map(|kind| Step::Lag(which, kind));
-            steps.extend((0..self.nodes.len()).flat_map(lags));
-        }
         if self.left.crashes > 0 {
             steps.extend((0..self.nodes.len()).map(Step::Crash));
         }
@@ -200,7 +251,41 @@ impl State {
         if next.is_some_and(|deed| !matches!(deed, Deed::Create(name) if !is_free(*name))) {
             steps.push(Step::People);
         }
+        if self.left.lags > 0 && self.is_swift() {
+            let lags: Vec<Step> = self.lags(&steps).collect();
+            steps.extend(lags);
+        }
         steps
+    }
+
+    /// Each watch that may be late of what it has to tell, or of what can happen now.
+    fn lags<'a>(&'a self, steps: &'a [Step]) -> impl Iterator<Item = Step> + 'a {
+        let in_time = (0..self.nodes.len()).filter(|which| self.nodes[*which].silent.is_none());
+        let watches = in_time.flat_map(|which| WATCHES.map(|kind| (which, kind)));
+        watches.flat_map(move |(which, kind)| {
+            let has_to_tell = self.nodes[which].next_event(&self.hub.server, kind).is_some();
+            let already = has_to_tell.then_some(None);
+            let changes = steps.iter().filter_map(|step| step.change());
+            let now = changes.filter(move |change| self.changes(*change) == Some(kind)).map(Some);
+            already.into_iter().chain(now).map(move |change| Step::Lag(which, kind, change))
+        })
+    }
+
+    /// The kind that a change is to one object of, if it is any.
+    fn changes(&self, change: Change) -> Option<Kind> {
+        let write = match change {
+            Change::Execute(which, at) | Change::Hold(which, at) => {
+                &self.nodes[which].controller.sent[at].write
+            }
+            Change::Land(at) => &self.late[at],
+            Change::People => {
+                return match self.world.people.get(self.done)? {
+                    Deed::Create((family, _)) | Deed::Delete((family, _)) => Some(Kind::Claim(*family)),
+                    Deed::Change(..) | Deed::Tear | Deed::Renew => None,
+                };
+            }
+        };
+        (!write.act.is_read()).then(|| write.kind())
     }
 
     /// Nothing is left to do, unless people do something or a fault comes up.
@@ -273,6 +358,9 @@ impl State {
         if self.world.pace != Pace::Leisurely {
             (0..self.nodes.len()).try_for_each(|which| self.be_prompt(which))?;
         }
+        if self.sorted {
+            self.sort_nodes();
+        }
         Ok(())
     }
 
@@ -287,9 +375,17 @@ impl State {
                 let node = self.node(which);
                 node.held = Some(node.controller.sent[at].write.number);
             }
-            Step::Lag(which, kind) => {
+            Step::Lag(which, kind, change) => {
                 self.left.lags -= 1;
                 self.node(which).silent = Some(kind);
+                if let Some(change) = change {
+                    self.happen(change.step())?;
+                }
+                if self.nodes[which].unheard(&self.hub.server, kind) == 0 {
+                    // It came to nothing.
+                    self.left.lags += 1;
+                    self.node(which).silent = None;
+                }
             }
             Step::Reply(which, at) => self.reply(which, at),
             Step::Delay(which, at) => {
@@ -297,7 +393,7 @@ impl State {
                 let sent = &mut self.node(which).controller.sent[at];
                 sent.outcome = Some(Outcome::Unknown("the request is late".into()));
                 let write = sent.write.clone();
-                self.late.push(write);
+                self.late.extend(Some(write).filter(|write| self.hub.server.may_heed(write)));
             }
             Step::Land(at) => {
                 let write = self.late.remove(at);
@@ -320,7 +416,7 @@ impl State {
 
     /// A controller that is about to change.
     fn node(&mut self, which: usize) -> &mut Node {
-        let node = Rc::make_mut(&mut self.nodes[which]);
+        let node = Arc::make_mut(&mut self.nodes[which]);
         node.form = None;
         node
     }
@@ -415,7 +511,7 @@ impl State {
     }
 
     fn carry_out(&mut self, write: &Write) -> Result<Outcome, String> {
-        let outcome = Rc::make_mut(&mut self.hub).server.carry_out(write);
+        let outcome = Arc::make_mut(&mut self.hub).server.carry_out(write);
         self.hub_changed()?;
         Ok(outcome)
     }
@@ -438,13 +534,14 @@ impl State {
         let lost = node.controller.sent.drain(..).filter(|sent| sent.outcome.is_none());
         let lost: Vec<Write> = lost.map(|sent| sent.write).filter(|write| !write.act.is_read()).collect();
         *node = Node::new(node.controller.fences);
-        self.late.extend(lost);
+        let server = &self.hub.server;
+        self.late.extend(lost.into_iter().filter(|write| server.may_heed(write)));
     }
 
     fn people(&mut self) -> Result<(), String> {
         let deed = self.world.people[self.done];
         self.done += 1;
-        let server = &mut Rc::make_mut(&mut self.hub).server;
+        let server = &mut Arc::make_mut(&mut self.hub).server;
         match deed {
             Deed::Create(name) => create_claim(server, name),
             Deed::Delete(name) => server.delete(&claim_id(name)),
@@ -468,8 +565,9 @@ impl State {
     }
 
     fn hub_changed(&mut self) -> Result<(), String> {
-        let hub = Rc::make_mut(&mut self.hub);
+        let hub = Arc::make_mut(&mut self.hub);
         hub.form = None;
+        self.late.retain(|write| hub.server.may_heed(write));
         hub.judge.look(&hub.server)
     }
 }

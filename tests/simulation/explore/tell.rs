@@ -23,7 +23,10 @@ impl State {
             Step::Hold(which, at) => {
                 format!("the server executes, and the reply is late: {}", sent(which, at))
             }
-            Step::Lag(which, kind) => format!("[{which}] hears late of {kind:?} from here on"),
+            Step::Lag(which, kind, change) => {
+                let from = change.map(|change| format!(": {}", self.tell(change.step()))).unwrap_or_default();
+                format!("[{which}] hears late of {kind:?} from here on{from}")
+            }
             Step::Land(at) => format!("late: {} for {}", self.late[at].act, self.late[at].subject),
             Step::Crash(which) => format!("[{which}] crashes"),
             Step::People => format!("people: {:?}", self.world.people[self.done]),

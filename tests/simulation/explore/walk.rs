@@ -4,7 +4,7 @@ use rand::rngs::SmallRng;
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 
-use super::search::Broken;
+use super::broken::Broken;
 use super::state::{State, Step};
 use super::world::World;
 use crate::likely;
