@@ -9,6 +9,8 @@ use kube::api::DynamicObject;
 use crate::floor::{self, Taken};
 use crate::layout::{Layout, Strategy};
 use crate::scene::{Scene, Served};
+use tokio::sync::oneshot;
+
 use crate::{Contender, Settings, counters, profile, watching};
 
 /// What is asked.
@@ -117,13 +119,15 @@ async fn burst(scene: &Scene<'_>, settings: &Settings, contender: &Contender) ->
     }
     let (mut released, mut requests) = (None, [before.until(&middle, claims.len()), BTreeMap::new()]);
     if !settings.keep {
+        let (tell, listed) = oneshot::channel();
+        let gone = tokio::spawn(watching::gone(scene.claims(), tell));
+        listed.await.expect("the watch begins");
         let start = Instant::now();
-        let gone = tokio::spawn(watching::gone(scene.claims(), start));
         match &served {
             None => floor::release(scene, &claims, &taken).await,
             Some(_) => scene.delete(&claims).await,
         }
-        released = Some(gone.await.expect("the watch ends"));
+        released = Some(gone.await.expect("the watch ends") - start);
         requests[1] = middle.until(&Counts::now(scene).await, claims.len());
     }
     Figures {

@@ -12,6 +12,7 @@ use kube::client::Body;
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, ResourceExt};
 use serde_json::Value;
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 use crate::scene::Scene;
@@ -90,10 +91,11 @@ pub fn read(scene: &Scene<'_>) -> JoinSet<()> {
     readers
 }
 
-/// When the last claim was seen to be gone.
-pub async fn gone(claims: Api<DynamicObject>, start: Instant) -> Duration {
+/// When the last claim was seen to be gone. What is to go has to wait until all are known, which `listed` tells: what goes
+/// while a list comes in, kube's watcher passes over.
+pub async fn gone(claims: Api<DynamicObject>, listed: oneshot::Sender<()>) -> Instant {
     let mut events = std::pin::pin!(watcher(claims, config()).default_backoff());
-    let mut left = BTreeSet::new();
+    let (mut left, mut tell) = (BTreeSet::new(), Some(listed));
     let mut listed = false;
     while !listed || !left.is_empty() {
         match events.try_next().await.expect("the watch goes on") {
@@ -103,9 +105,16 @@ pub async fn gone(claims: Api<DynamicObject>, start: Instant) -> Duration {
             Some(watcher::Event::Delete(claim)) => {
                 left.remove(&claim.name_any());
             }
-            Some(watcher::Event::InitDone) => listed = true,
-            Some(watcher::Event::Init) | None => {}
+            Some(watcher::Event::InitDone) => {
+                listed = true;
+                tell.take().map(|tell| tell.send(()));
+            }
+            Some(watcher::Event::Init) => {
+                listed = false;
+                left.clear();
+            }
+            None => {}
         }
     }
-    start.elapsed()
+    Instant::now()
 }

@@ -35,7 +35,7 @@ async fn comes_and_goes(scene: &Scene, name: &str) {
     scene.delete_claim(name).await;
     scene.claim_gone(name).await;
     scene.address_gone("p-10-0-0-1").await;
-    scene.in_order().await;
+    scene.comes_in_order().await;
 }
 
 async fn l3_a_lost_reply_to_any_write_loses_nothing(family: Family) {
@@ -46,6 +46,7 @@ async fn l3_a_lost_reply_to_any_write_loses_nothing(family: Family) {
         comes_and_goes(&scene, &format!("lost{n}")).await;
         assert_eq!(lost.count(), 1, "the reply to `{step}` was not lost");
     }
+    scene.in_order().await;
 }
 
 async fn l7_s2_no_refusal_of_any_write_is_final(family: Family) {
@@ -68,6 +69,7 @@ async fn l7_s2_no_refusal_of_any_write_is_final(family: Family) {
             assert_eq!(refused.count(), 1, "`{step}` was not refused");
         }
     }
+    scene.in_order().await;
 }
 
 async fn d9_a_controller_that_dies_at_any_write_leaves_nothing_undone(family: Family) {
@@ -93,9 +95,10 @@ async fn d9_a_controller_that_dies_at_any_write_leaves_nothing_undone(family: Fa
             }
             scene.claim_gone(&name).await;
             scene.address_gone("p-10-0-0-1").await;
-            scene.in_order().await;
+            scene.comes_in_order().await;
         }
     }
+    scene.in_order().await;
 }
 
 async fn s2_a_refused_write_is_told_in_an_event_about_the_claim(family: Family) {

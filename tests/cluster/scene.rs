@@ -357,17 +357,22 @@ impl Scene {
         self.until(&format!("pool {name} is {reason}"), look).await;
     }
 
+    /// What a test ends with: everything is in order, and stays so without a write for as long as `IDLE` says.
+    pub async fn in_order(&self) {
+        self.comes_in_order().await;
+        if let Ok(seconds) = std::env::var("IDLE") {
+            self.idle(Duration::from_secs(seconds.parse().expect("IDLE is a number of seconds"))).await;
+        }
+    }
+
     /// Waits until everything is in order: no address without its claim, none twice, nothing on its way out, and the
     /// pool's indexes say what the address objects say.
-    pub async fn in_order(&self) {
+    pub async fn comes_in_order(&self) {
         let start = Instant::now();
         while let Some(disorder) = self.disorder().await {
             let in_time = start.elapsed() < PATIENCE;
             assert!(in_time, "{disorder}\nthe controller's log ends:\n{}", self.log());
             tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-        if let Ok(seconds) = std::env::var("IDLE") {
-            self.idle(Duration::from_secs(seconds.parse().expect("IDLE is a number of seconds"))).await;
         }
     }
 
