@@ -4,6 +4,7 @@
 //! known that it leads to rest, who waits to hear that: so hundreds of millions fit into memory. Two states with one print
 //! would be taken for one; as a print has 64 bits, one of two hundred searches of 400 million states would have such a pair.
 
+use std::collections::{HashSet, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Condvar, Mutex};
 use std::time::{Duration, Instant};
@@ -58,6 +59,35 @@ pub fn explore(world: World, limit: u64) -> Result<Explored, Broken> {
     let [states, transitions, rests] =
         [search.states, search.transitions, search.rests].map(AtomicU64::into_inner);
     Ok(Explored { states, transitions, rests, all, took: start.elapsed() })
+}
+
+/// The shortest way to what must not be, if there is one.
+pub fn shortest(world: World) -> Option<Broken> {
+    let mut begin = match Broken::begin(world) {
+        Ok(begin) => begin,
+        Err(broken) => return Some(broken),
+    };
+    begin.sort_nodes();
+    let mut known = HashSet::from([begin.print()]);
+    let mut tasks = VecDeque::from([(begin.clone(), Vec::new())]);
+    while let Some((state, way)) = tasks.pop_front() {
+        let steps = state.steps();
+        if State::is_at_rest(&steps)
+            && let Err(why) = state.judge_rest()
+        {
+            return Some(Broken::after(begin, &way, why));
+        }
+        for step in steps {
+            let (mut next, way) = (state.clone(), [&way[..], &[step]].concat());
+            if let Err(why) = next.take(step) {
+                return Some(Broken::after(begin, &way, why));
+            }
+            if known.insert(next.print()) {
+                tasks.push_back((next, way));
+            }
+        }
+    }
+    None
 }
 
 /// After so many states it says how far it is.
