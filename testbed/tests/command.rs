@@ -4,7 +4,7 @@
 
 use std::{
     fs::{self, File},
-    os::unix::{fs::PermissionsExt as _, process::ExitStatusExt as _},
+    os::unix::process::ExitStatusExt as _,
     path::Path,
     process::{Child, Command, Output, Stdio},
     time::{Duration, Instant},
@@ -225,9 +225,7 @@ fn a_folder_that_somebody_unknown_uses_is_left_alone() {
 fn programs(script: &str) -> TempDir {
     let dir = TempDir::new().unwrap();
     for name in ["etcd", "kube-apiserver", "kube-controller-manager", "kubectl"] {
-        let path = dir.path().join(name);
-        fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        testbed::write_program(&dir.path().join(name), &format!("#!/bin/sh\n{script}\n")).unwrap();
     }
     dir
 }

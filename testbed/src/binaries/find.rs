@@ -72,13 +72,8 @@ mod tests {
     /// A folder with a `kubectl` that says it is `version`.
     fn folder_with_kubectl(version: &str) -> tempfile::TempDir {
         let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("kubectl");
-        // Written by another process: what this one has open for writing, a child that another test is about to start has
-        // open too for a moment, and a program that is being written cannot be run.
         let script = format!("#!/bin/sh\necho 'Client Version: {version}'\n");
-        let write = "printf %s \"$1\" >\"$2\" && chmod 755 \"$2\"";
-        let written = Command::new("sh").args(["-c", write, "sh", &script]).arg(&path).status().unwrap();
-        assert!(written.success());
+        crate::write_program(&dir.path().join("kubectl"), &script).unwrap();
         dir
     }
 

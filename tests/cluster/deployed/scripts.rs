@@ -1,7 +1,5 @@
 //! What the scripts of the Makefile leave alone, and when they do nothing.
 
-use std::fs::Permissions;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -37,8 +35,7 @@ impl Unwell {
             log = log.display(),
             kubectl = plane.kubectl().get_program().display(),
         );
-        std::fs::write(&program, text).unwrap();
-        std::fs::set_permissions(&program, Permissions::from_mode(0o755)).unwrap();
+        testbed::write_program(&program, &text).unwrap();
         Self { program, log }
     }
 
