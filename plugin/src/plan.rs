@@ -8,7 +8,7 @@ use crate::cluster::Cluster;
 use crate::error::{Asked, Error, Kind};
 use crate::interrupt;
 use crate::output::{Written, line, plural, talk_line, write_on};
-use crate::ui::{Ui, missing};
+use crate::ui::{Person, Ui, missing};
 
 /// What is going to be written, step by step.
 #[derive(Clone, Default)]
@@ -101,7 +101,7 @@ impl Consent {
 }
 
 /// A person said no.
-pub fn not_agreed() -> Error {
+fn not_agreed() -> Error {
     Error::new(Kind::Failed, "not done: nothing was written")
 }
 
@@ -163,14 +163,12 @@ impl Step {
                 Err(failed(format!("there is no namespace {namespace}"))
                     .hint("`kubectl get namespaces` lists them; nothing was written"))
             }
-            Reply::GuardFailed { message } if self.or_overtaken && !message.contains(" is invalid: ") => {
-                Ok(Done::Overtaken)
-            }
+            Reply::GuardFailed { message } if self.or_overtaken && is_lost_race(&message) => Ok(Done::Overtaken),
             Reply::NotFound | Reply::NotServed => Err(failed("there is no such object, or its kind is not installed".into())
                 .hint("`kubectl get ippools,ipclaims` shows what there is; `kubectl ipam install | kubectl apply --server-side -f -` installs the kinds")),
             Reply::AlreadyExists => Err(failed("it exists already".into())),
             Reply::Refused { code: 403, message } => Err(failed(message).hint(self.asked().permission())),
-            Reply::GuardFailed { message } if !message.contains(" is invalid: ") => {
+            Reply::GuardFailed { message } if is_lost_race(&message) => {
                 Err(failed(message).hint("somebody changed it meanwhile, and it was not written: look, and try again"))
             }
             Reply::GuardFailed { message } | Reply::Refused { message, .. } | Reply::NotNow { message, .. } => {
@@ -183,6 +181,11 @@ impl Step {
             }
         }
     }
+}
+
+/// Whether a guard failed as the object is not what it was, and not as what it would become is not valid.
+fn is_lost_race(message: &str) -> bool {
+    !message.contains(" is invalid: ")
 }
 
 impl Plan {
@@ -209,6 +212,12 @@ impl Plan {
     /// The steps as they are shown.
     pub fn lines(&self) -> Vec<String> {
         self.steps.iter().map(Step::line).collect()
+    }
+
+    /// Shows it to a person, and asks whether it is to be carried out: what only adds something, with yes for an answer.
+    pub fn agree(&self, person: &Person<'_>, question: &str) -> Result<(), Error> {
+        self.lines().iter().for_each(|line| talk_line(format_args!("{line}")));
+        if person.confirm(question, true)? { Ok(()) } else { Err(not_agreed()) }
     }
 
     /// As much of it as a screen holds.

@@ -13,8 +13,8 @@ use super::target::{self, ClaimKind, creatable};
 use crate::Globals;
 use crate::cluster::Cluster;
 use crate::error::{Error, Kind};
-use crate::output::{line, named, or_none, some_of, talk_line};
-use crate::plan::{Plan, Writing, not_agreed};
+use crate::output::{line, named, or_none, some_of};
+use crate::plan::{Plan, Writing};
 use crate::ui::{Ui, missing};
 use crate::wait::{Awaited, Look, Waiting};
 use crate::world::{Address, Claim as Seen, Raw, Scope};
@@ -98,8 +98,8 @@ impl Claim {
             asked.name.push(name);
         }
         let plan = asked.plan(cluster, &asked.names()?).await?;
-        plan.lines().iter().for_each(|line| talk_line(format_args!("{line}")));
-        if person.confirm("Create it?", true)? { Ok(asked) } else { Err(not_agreed()) }
+        plan.agree(&person, "Create it?")?;
+        Ok(asked)
     }
 
     async fn plan(&self, cluster: &Cluster, names: &[String]) -> Result<Plan, Error> {

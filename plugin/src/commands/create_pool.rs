@@ -12,8 +12,8 @@ use super::target::creatable;
 use crate::Globals;
 use crate::cluster::Cluster;
 use crate::error::{Error, Kind};
-use crate::output::{named, talk_line};
-use crate::plan::{Plan, Writing, not_agreed};
+use crate::output::named;
+use crate::plan::{Plan, Writing};
 use crate::ui::{Person, Ui, missing};
 use crate::wait::{Look, Waiting};
 use crate::world::{Raw, Ready, Scope};
@@ -115,7 +115,7 @@ impl CreatePool {
         let change = Change::Create { target, object: json!({ "spec": spec }) };
         plan.step('+', &named(ObjectKind::Pool, &name), "created", change);
         if !complete {
-            agree(ui, &plan)?;
+            ui.person().map_or(Ok(()), |person| plan.agree(&person, "Create the pool?"))?;
         }
         let Some(written) = plan.carry_out(ui, &cluster, &asked.writing).await? else { return Ok(()) };
         if asked.waiting.wanted() {
@@ -229,12 +229,6 @@ impl CreatePool {
         }
         Ok(())
     }
-}
-
-fn agree(ui: &Ui, plan: &Plan) -> Result<(), Error> {
-    let Some(person) = ui.person() else { return Ok(()) };
-    plan.lines().iter().for_each(|line| talk_line(format_args!("{line}")));
-    if person.confirm("Create the pool?", true)? { Ok(()) } else { Err(not_agreed()) }
 }
 
 /// Asks for the Cluster: one of those that there are, or by name where they cannot be seen.

@@ -50,11 +50,7 @@ impl DeletePool {
         let pools = names.iter().map(|name| world.pool_named(&cluster.namespace, name));
         let pools: Vec<&IPPool> = pools.collect::<Result<_, _>>()?;
         let claims: Vec<Claim> = pools.iter().flat_map(|pool| world.claims_of(pool)).cloned().collect();
-        if !self.release_claims {
-            pools.iter().try_for_each(|pool| unused(&world, pool))?;
-        }
-        // They hold the pool, and no claim goes with which they would.
-        pools.iter().try_for_each(|pool| none_by_hand(&world, pool))?;
+        pools.iter().try_for_each(|pool| self.refuse(&world, pool))?;
         let mut plan = Plan::default();
         release::delete_claims(&mut plan, &cluster, &claims).await?;
         for pool in &pools {
@@ -72,15 +68,21 @@ impl DeletePool {
         Ok(())
     }
 
+    /// Refuses while something holds the pool that is not to go with it.
+    fn refuse(&self, world: &World, pool: &IPPool) -> Result<(), Error> {
+        if !self.release_claims {
+            unused(world, pool)?;
+        }
+        // They hold the pool, and no claim goes with which they would.
+        none_by_hand(world, pool)
+    }
+
     /// Nobody can take a deletion back: what came to the pools while a person thought about it has to be agreed to as well.
     async fn look_again(&self, cluster: &Cluster, pools: &[&IPPool], agreed: &[Claim]) -> Result<(), Error> {
         let mut world = World::read(cluster, &Scope::of(&cluster.namespace)).await;
         world.require_all()?;
         for pool in pools {
-            none_by_hand(&world, pool)?;
-            if !self.release_claims {
-                unused(&world, pool)?;
-            }
+            self.refuse(&world, pool)?;
             let is_new = |claim: &&Claim| !agreed.iter().any(|known| known.meta.uid == claim.meta.uid);
             let new: Vec<String> = world
                 .claims_of(pool)

@@ -143,13 +143,8 @@ impl Resume {
 }
 
 fn waiting_claims<'a>(world: &'a World, namespace: &str, pool: &str) -> Vec<&'a Claim> {
-    let waits = |claim: &&Claim| {
-        claim.meta.namespace == namespace
-            && claim.pool == pool
-            && claim.elsewhere.is_none()
-            && claim.bound().is_none()
-            && !claim.meta.deleting()
-    };
+    let waits =
+        |claim: &&Claim| claim.is_of(namespace, pool) && claim.bound().is_none() && !claim.meta.deleting();
     world.claims.iter().filter(waits).collect()
 }
 

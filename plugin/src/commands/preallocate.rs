@@ -15,8 +15,8 @@ use super::target::creatable;
 use crate::Globals;
 use crate::cluster::Cluster;
 use crate::error::{Error, Kind};
-use crate::output::{line, named, talk_line};
-use crate::plan::{Plan, Writing, not_agreed};
+use crate::output::{line, named};
+use crate::plan::{Plan, Writing};
 use crate::ui::{Ui, missing};
 use crate::world::{Scope, Tally, World};
 
@@ -116,10 +116,7 @@ impl Preallocate {
         let change = Change::Patch { target, subresource: None, ops };
         plan.step('~', &named(ObjectKind::Pool, &name), "preallocations changed", change);
         if let Some(person) = ui.person().filter(|_| self.reservation.is_empty()) {
-            plan.lines().iter().for_each(|line| talk_line(format_args!("{line}")));
-            if !person.confirm("Change it?", true)? {
-                return Err(not_agreed());
-            }
+            plan.agree(&person, "Change it?")?;
         }
         if let Some(written) = plan.carry_out(ui, cluster, &self.writing).await? {
             self.writing.print(&written)?;

@@ -121,11 +121,10 @@ impl World {
             .filter(move |address| address.meta.namespace == namespace && address.pool == name)
     }
 
-    /// The claims of a pool. One that names a pool of another namespace is none of a pool here, whatever its name.
+    /// The claims of a pool.
     pub fn claims_of<'a>(&'a self, pool: &'a IPPool) -> impl Iterator<Item = &'a Claim> {
         let (namespace, name) = key(pool);
-        let is_of = move |claim: &&Claim| claim.meta.namespace == namespace && claim.pool == name;
-        self.claims.iter().filter(move |claim| is_of(claim) && claim.elsewhere.is_none())
+        self.claims.iter().filter(move |claim| claim.is_of(&namespace, &name))
     }
 
     /// The use of all pools.

@@ -131,6 +131,14 @@ fn since(time: Option<&Time>, now: Timestamp) -> Option<i64> {
 }
 
 impl Claim {
+    /// Whether it is of this pool. One that names a pool of another namespace is none of a pool here, whatever its name.
+    pub fn is_of<T: ?Sized>(&self, namespace: &T, pool: &T) -> bool
+    where
+        Word: PartialEq<T>,
+    {
+        self.meta.namespace == *namespace && self.pool == *pool && self.elsewhere.is_none()
+    }
+
     /// Reads a claim; none where its pool is of another provider.
     pub fn read(family: Family, raw: Raw) -> Option<Self> {
         let Raw { metadata: meta, spec, status } = raw;
