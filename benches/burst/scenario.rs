@@ -5,12 +5,11 @@ use std::time::{Duration, Instant};
 
 use kube::ResourceExt;
 use kube::api::DynamicObject;
+use tokio::sync::oneshot;
 
 use crate::floor::{self, Taken};
 use crate::layout::{Layout, Strategy};
 use crate::scene::{Scene, Served};
-use tokio::sync::oneshot;
-
 use crate::{Contender, Settings, counters, profile, watching};
 
 /// What is asked.

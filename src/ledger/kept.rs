@@ -59,12 +59,8 @@ fn print_of(what: &impl Hash) -> u64 {
 
 /// Identifies what a pool's status says, but for when.
 fn print(status: &IPPoolStatus) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    (&status.indexes, status.capacity, status.available_ip_count).hash(&mut hasher);
-    for condition in &status.conditions {
-        (&condition.type_, &condition.status, &condition.reason, &condition.message).hash(&mut hasher);
-    }
-    hasher.finish()
+    let said = status.conditions.iter().map(|one| (&one.type_, &one.status, &one.reason, &one.message));
+    print_of(&(&status.indexes, status.capacity, status.available_ip_count, said.collect::<Vec<_>>()))
 }
 
 /// Whether a pool shows what was written.

@@ -315,7 +315,6 @@ impl Server {
         self.objects.get(id).map_or(Outcome::Gone, |object| Outcome::Seen(object.seen.clone()))
     }
 
-    /// A change that counts only for the object with this UID, and only if `change` finds what it expects.
     /// Whether a write may still do something, now or later: no version that an object had comes back, and no UID.
     pub fn may_heed(&self, write: &Write) -> bool {
         let is_at = |id: &Id, uid: &Uid, version: Option<u64>| {
@@ -335,6 +334,7 @@ impl Server {
         }
     }
 
+    /// A change that counts only for the object with this UID, and only if `change` finds what it expects.
     pub fn guarded(&mut self, id: &Id, uid: &Uid, change: impl FnOnce(&mut Object) -> bool) -> Outcome {
         let Some(object) = self.objects.get(id) else { return Outcome::Gone };
         let mut after = object.clone();

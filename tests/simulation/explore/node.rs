@@ -51,15 +51,15 @@ impl Node {
         }
     }
 
-    /// The next that the watch of a kind has to tell.
-    pub fn next_event<'a>(&self, server: &'a Server, kind: Kind) -> Option<&'a Event> {
-        server.log.get(&kind)?.get(self.controller.position(kind)?)
+    /// What the watch of a kind has to tell; `None` before its list.
+    pub fn unheard<'a>(&self, server: &'a Server, kind: Kind) -> Option<&'a [Event]> {
+        let log = server.log.get(&kind).map_or(&[][..], Vec::as_slice);
+        log.get(self.controller.position(kind)?..)
     }
 
-    /// How much the watch of a kind has to tell.
-    pub fn unheard(&self, server: &Server, kind: Kind) -> usize {
-        let all = server.log.get(&kind).map_or(0, Vec::len);
-        self.controller.position(kind).map_or(0, |at| all - at)
+    /// The next of it.
+    pub fn next_event<'a>(&self, server: &'a Server, kind: Kind) -> Option<&'a Event> {
+        self.unheard(server, kind)?.first()
     }
 
     /// Notes that it has seen this.
@@ -76,10 +76,7 @@ impl Node {
 
     /// The objects that its watches or the replies to its writes may still show; what has ended stays so.
     fn may_be_shown<'a>(&'a self, server: &'a Server) -> Vec<&'a Uid> {
-        let unheard = KINDS.into_iter().flat_map(|kind| {
-            let log = server.log.get(&kind).map_or(&[][..], Vec::as_slice);
-            self.controller.position(kind).and_then(|at| log.get(at..)).unwrap_or_default()
-        });
+        let unheard = KINDS.into_iter().filter_map(|kind| self.unheard(server, kind)).flatten();
         let unheard = unheard.map(|(Event::Seen(seen) | Event::Deleted(seen))| &seen.meta().uid);
         let replies = self.controller.sent.iter().filter_map(|sent| match &sent.outcome {
             Some(Outcome::Seen(seen)) => Some(&seen.meta().uid),

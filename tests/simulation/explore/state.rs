@@ -219,8 +219,7 @@ impl State {
     /// How much of it is of each kind, and which of it is news.
     fn left_of(&self, node: &Node) -> Form {
         let left = |kind| -> Option<Vec<bool>> {
-            let log = self.hub.server.log.get(&kind).map_or(&[][..], Vec::as_slice);
-            let unheard = log.get(node.controller.position(kind)?..)?;
+            let unheard = node.unheard(&self.hub.server, kind)?;
             Some(unheard.iter().map(|event| node.knows(event)).collect())
         };
         Form::of(&KINDS.map(left))
@@ -381,7 +380,7 @@ impl State {
                 if let Some(change) = change {
                     self.happen(change.step())?;
                 }
-                if self.nodes[which].unheard(&self.hub.server, kind) == 0 {
+                if self.nodes[which].next_event(&self.hub.server, kind).is_none() {
                     // It came to nothing.
                     self.left.lags += 1;
                     self.node(which).silent = None;
@@ -473,7 +472,8 @@ impl State {
             return Some(kind);
         }
         let tells = |kind: &Kind| {
-            let may_wait = node.silent == Some(*kind) && node.unheard(&self.hub.server, *kind) <= LATE_BY;
+            let unheard = node.unheard(&self.hub.server, *kind).map_or(0, <[_]>::len);
+            let may_wait = node.silent == Some(*kind) && unheard <= LATE_BY;
             let is_prompt = self.is_swift() && !may_wait;
             node.next_event(&self.hub.server, *kind).is_some_and(|event| is_prompt || node.knows(event))
         };
