@@ -531,11 +531,14 @@ impl State {
     fn crash(&mut self, which: usize) {
         self.left.crashes -= 1;
         let node = self.node(which);
-        let lost = node.controller.sent.drain(..).filter(|sent| sent.outcome.is_none());
-        let lost: Vec<Write> = lost.map(|sent| sent.write).filter(|write| !write.act.is_read()).collect();
+        let sent = std::mem::take(&mut node.controller.sent);
         *node = Node::new(node.controller.fences);
+        if self.is_swift() {
+            return;
+        }
+        let lost = sent.into_iter().filter(|sent| sent.outcome.is_none()).map(|sent| sent.write);
         let server = &self.hub.server;
-        self.late.extend(lost.into_iter().filter(|write| server.may_heed(write)));
+        self.late.extend(lost.filter(|write| !write.act.is_read() && server.may_heed(write)));
     }
 
     fn people(&mut self) -> Result<(), String> {

@@ -66,7 +66,8 @@ pub const LATE_BY: usize = 2;
 /// How often each fault may still happen.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Faults {
-    /// A controller dies and starts again, knowing nothing; what it had sent arrives later, or never.
+    /// A controller dies and starts again, knowing nothing; what it had sent arrives later, or never. In a
+    /// [swift](Pace::Swift) world, never: what is late counts among the delays, and that it arrived before is another order.
     pub crashes: u8,
     /// A write goes unanswered, and arrives at any later time, or never. In a [swift](Pace::Swift) world, that or a reply
     /// which arrives at any later time.
