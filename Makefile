@@ -158,7 +158,7 @@ idle: ## The tests on a real API server, each of which then lets IDLE=30 seconds
 
 .PHONY: explore
 explore: ## Small worlds in every possible order, the large ones up to STATES=n states of each
-	WORLDS=large $(if $(STATES),STATES=$(STATES)) $(CARGO) test --release --test simulation explore -- --nocapture
+	$(if $(STATES),STATES=$(STATES)) $(CARGO) test --release --test simulation explore -- --include-ignored --nocapture
 
 .PHONY: ways
 ways: ## WAYS=n ways by chance through each small world that is too large to be seen whole
