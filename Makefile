@@ -153,7 +153,7 @@ chaos: ## Faults on real control planes: every write x every answer, then SEEDS=
 .PHONY: idle
 idle: ## The tests on a real API server, each of which then lets IDLE=30 seconds pass, in which nothing may be written
 	$(CARGO) build --bins
-	IDLE=$(or $(IDLE),30) $(CARGO) test --test cluster -- --test-threads 8 --skip availability:: --skip chaos:: --skip conformance:: --skip mixed::
+	IDLE=$(or $(IDLE),30) $(CARGO) test --test cluster -- --test-threads 14 --skip availability:: --skip chaos:: --skip conformance:: --skip mixed::
 	IDLE=$(or $(IDLE),30) $(CARGO) test --test cluster -- availability::
 
 .PHONY: explore
