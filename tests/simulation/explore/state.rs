@@ -242,7 +242,7 @@ impl State {
             steps.retain(|step| step.who().is_none_or(|which| which == last));
         }
         steps.extend((0..self.late.len()).map(Step::Land));
-        if self.left.crashes > 0 {
+        if self.left.crashes + self.left.losses > 0 {
             steps.extend((0..self.nodes.len()).map(Step::Crash));
         }
         let next = self.world.people.get(self.done);
@@ -529,16 +529,18 @@ impl State {
     }
 
     fn crash(&mut self, which: usize) {
-        self.left.crashes -= 1;
+        let is_lost = self.left.crashes == 0;
+        let left = if is_lost { &mut self.left.losses } else { &mut self.left.crashes };
+        *left -= 1;
         let node = self.node(which);
         let sent = std::mem::take(&mut node.controller.sent);
         *node = Node::new(node.controller.fences);
-        if self.is_swift() {
+        if is_lost {
             return;
         }
-        let lost = sent.into_iter().filter(|sent| sent.outcome.is_none()).map(|sent| sent.write);
+        let unanswered = sent.into_iter().filter(|sent| sent.outcome.is_none()).map(|sent| sent.write);
         let server = &self.hub.server;
-        self.late.extend(lost.filter(|write| !write.act.is_read() && server.may_heed(write)));
+        self.late.extend(unanswered.filter(|write| !write.act.is_read() && server.may_heed(write)));
     }
 
     fn people(&mut self) -> Result<(), String> {

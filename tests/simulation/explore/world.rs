@@ -66,9 +66,11 @@ pub const LATE_BY: usize = 2;
 /// How often each fault may still happen.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Faults {
-    /// A controller dies and starts again, knowing nothing; what it had sent arrives later, or never. In a
-    /// [swift](Pace::Swift) world, never: what is late counts among the delays, and that it arrived before is another order.
+    /// A controller dies and starts again, knowing nothing; what it had sent arrives later, or never.
     pub crashes: u8,
+    /// The same once there is no crash left, but what it had sent never arrives. That it arrived before is another order, and
+    /// that it arrives later is a delay, which is counted: so there are far fewer states.
+    pub losses: u8,
     /// A write goes unanswered, and arrives at any later time, or never. In a [swift](Pace::Swift) world, that or a reply
     /// which arrives at any later time.
     pub delays: u8,
