@@ -15,7 +15,7 @@ use super::node::{Node, form_of_write};
 use super::world::{
     Deed, Faults, LATE_BY, Pace, World, change_pool, claim_id, create_claim, create_pool, tear_pool,
 };
-use crate::controller::Sent;
+use crate::controller::{Controller, Sent};
 use crate::server::{Event, KINDS, Server};
 
 /// One moment. What a step does not touch is shared with the moment before.
@@ -312,7 +312,7 @@ impl State {
             let tells = |kind: &Kind| self.nodes[which].next_event(&self.hub.server, *kind).is_some();
             steps.extend(KINDS.into_iter().filter(tells).map(|kind| Step::Hear(which, kind)));
         }
-        if controller.ledger.next_wake().is_some_and(|at| at <= self.now) {
+        if self.may_decide(&self.nodes[which]) {
             steps.push(Step::Decide(which));
         }
         for (at, sent) in controller.sent.iter().enumerate() {
@@ -448,12 +448,18 @@ impl State {
                 self.reply(which, at);
             } else if let Some(kind) = self.next_heard(node) {
                 self.hear(which, kind);
-            } else if node.controller.ledger.next_wake().is_some_and(|at| at <= self.now) {
+            } else if self.may_decide(node) {
                 self.decide(which)?;
             } else {
                 return Ok(());
             }
         }
+    }
+
+    /// Whether a controller has something to look at, and room for what may be due.
+    fn may_decide(&self, node: &Node) -> bool {
+        let Controller { ledger, sent, .. } = &node.controller;
+        sent.len() < self.world.room && ledger.next_wake().is_some_and(|at| at <= self.now)
     }
 
     fn is_swift(&self) -> bool {
@@ -482,8 +488,10 @@ impl State {
 
     fn decide(&mut self, which: usize) -> Result<(), String> {
         let now = self.time();
+        let room = self.world.room;
         let controller = &mut self.node(which).controller;
-        for write in controller.ledger.due(now, usize::MAX, &mut rng()) {
+        let room = room.saturating_sub(controller.sent.len());
+        for write in controller.ledger.due(now, room, &mut rng()) {
             let is_twin = |sent: &Sent| sent.write.subject == write.subject && sent.write.uid == write.uid;
             if controller.sent.iter().any(is_twin) {
                 return Err(format!("two writes are under way for {}", write.subject));

@@ -27,6 +27,8 @@ pub struct World {
     /// So often a controller may go on while the one that went on last is in the middle of something; without a number,
     /// as often as it comes. A world that is too large to be seen whole can be seen whole up to some number.
     pub switches: Option<u8>,
+    /// So many requests a controller may have under way. What it has given up, and still arrives, does not count.
+    pub room: usize,
     /// So many claims have an address in the end.
     pub served: usize,
 }
