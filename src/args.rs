@@ -69,7 +69,7 @@ struct Serving {
     watch_filter: String,
     /// Seconds that an address must have been without its claim before it is released; more than any watch lags, and more
     /// than twice what a write takes
-    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..))]
     orphan_grace: u64,
 }
 
@@ -272,6 +272,13 @@ mod tests {
     fn the_command_line_is_consistent() {
         use clap::CommandFactory;
         Args::command().debug_assert();
+    }
+
+    #[test]
+    fn a_grace_in_which_nothing_could_be_published_is_refused() {
+        let Err(error) = parse(&["--orphan-grace=0"]) else { panic!("it is accepted") };
+        assert!(error.to_string().contains("0 is not in 1.."), "{error}");
+        assert!(parse(&["--orphan-grace=1"]).is_ok());
     }
 
     #[test]

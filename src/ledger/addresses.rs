@@ -273,6 +273,7 @@ impl Ledger {
         let entry = self.addresses.get_mut(id)?;
         if let Owner::Claim | Owner::Heir | Owner::Person = owner {
             entry.orphan = Orphan::No;
+            entry.retry.succeeded();
             return None;
         }
         if paused {
@@ -317,13 +318,14 @@ impl Ledger {
                 // What becomes of the address follows from the claim once that is known.
                 entry.orphan = Orphan::No;
             }
+            // That reads go through says nothing of the write that they are for.
             Outcome::Seen(_) | Outcome::Gone if of_claim => {
-                entry.retry.succeeded();
                 if entry.orphan == Orphan::Due {
                     // If the claim that was seen is to have it, the next look finds so and starts over.
                     entry.orphan = Orphan::Confirmed(now.elapsed);
                 }
             }
+            Outcome::Seen(_) | Outcome::Gone if write.act.is_read() => {}
             Outcome::Seen(_) | Outcome::Names { .. } | Outcome::Gone | Outcome::Exists => {
                 entry.retry.succeeded();
             }
@@ -350,7 +352,8 @@ impl Ledger {
         let claim = address.claim_id();
         match self.claims.get(&claim) {
             Some(entry) if entry.has(address) => {
-                let is_left = self.is_surplus(entry, address);
+                // What is paused by itself keeps what it has.
+                let is_left = !entry.claim.paused && self.is_surplus(entry, address);
                 return if is_left { Owner::Nobody } else { Owner::Claim };
             }
             Some(entry) if self.may_inherit(entry, address) => return Owner::Heir,

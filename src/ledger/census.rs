@@ -14,7 +14,7 @@ pub enum Fate {
     Waiting,
     /// It cannot be served as it is, or as its pool reserves for it.
     Refused,
-    /// Its pool is missing, paused, on its way out or waits for its Cluster.
+    /// It waits for something other than an address, such as its pool, or for somebody else to let go of one.
     HeldUp,
     /// Nothing was decided on it yet.
     New,

@@ -173,6 +173,13 @@ pub struct Adoption {
     pub owner: Option<Place>,
 }
 
+impl Adoption {
+    /// Nothing is lacking but the annotations.
+    pub(super) fn only_marks(&self) -> bool {
+        self.finalizer.is_none() && self.owner.is_none()
+    }
+}
+
 /// What a pool lacks to be ours.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct Dress {

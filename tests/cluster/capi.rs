@@ -131,6 +131,30 @@ async fn d12_another_providers_claims_and_addresses_are_never_written() {
     }
 }
 
+#[tokio::test]
+async fn d12_a_claim_that_turns_to_another_provider_while_it_waits_is_left_alone_and_served_once_it_turns_back()
+ {
+    let mut scene = Scene::of(CAPI, "d12-turns").await;
+    scene.start_controller();
+    scene.create_claim("c").await;
+    scene.refused("c", "PoolNotReady").await;
+    let turn = async |group: &str| {
+        let theirs = json!({"spec": {"poolRef": {"apiGroup": group, "kind": "IPPool", "name": "p"}}});
+        scene.claims.patch("c", &PatchParams::default(), &Patch::Merge(theirs)).await.unwrap();
+    };
+    turn("ipam.example.com").await;
+    let before = scene.proxy.count(&Match::writes().name("c"));
+    scene.create_pool("p", &json!({"pools": [{"start": "10.0.0.1", "end": "10.0.0.9"}]})).await;
+    scene.create_claim("ours").await;
+    scene.bound("ours").await;
+    scene.in_order().await;
+    assert!(scene.claims.get("c").await.unwrap().finalizers().is_empty());
+    assert_eq!(scene.proxy.count(&Match::writes().name("c")), before);
+    turn("ipam.metal3.io").await;
+    scene.bound("c").await;
+    scene.in_order().await;
+}
+
 /// Claims and addresses of Cluster API as a cluster has them that serves only this version, and stores them in it.
 fn only(version: &str) -> impl Iterator<Item = Value> {
     CAPI_CRDS[1..].iter().map(move |crd| {

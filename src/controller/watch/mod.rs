@@ -148,7 +148,11 @@ impl Watches {
                     was_listed = true;
                     Some(News::ListDone(kind))
                 }
-                Event::Seen(view) => read(view, version).map(News::Seen),
+                Event::Seen(view) => {
+                    let (id, uid) = identity(kind, &view.metadata);
+                    // What is no concern of ours may have been one before.
+                    Some(read(view, version).map_or(News::Deleted(id, uid), News::Seen))
+                }
                 Event::Deleted(view) => {
                     let (id, uid) = identity(kind, &view.metadata);
                     Some(News::Deleted(id, uid))

@@ -37,9 +37,13 @@ impl Ledger {
                 }
             }
             Outcome::Seen(seen) if is_take || matches!(write.act, Act::Adopt(_)) => {
-                entry.retry.succeeded();
+                let uid = &seen.meta().uid;
+                let touched = entry.reserve.as_ref().and_then(|reserve| reserve.touched.as_ref());
+                if is_take || touched.is_none_or(|(object, _)| object != uid) {
+                    // What was marked already is marked anew as its publication fails.
+                    entry.retry.succeeded();
+                }
                 if let Some(reserve) = &mut entry.reserve {
-                    let uid = &seen.meta().uid;
                     if reserve.touched.as_ref().is_some_and(|(former, _)| former != uid) {
                         // What was read of the other family was read for the object that was there before.
                         reserve.fence = Fence::Due;
@@ -51,7 +55,13 @@ impl Ledger {
                     }
                 }
             }
-            Outcome::Seen(_) | Outcome::Names { .. } => entry.retry.succeeded(),
+            Outcome::Seen(_) | Outcome::Names { .. } => {
+                // That it can be said why a claim has no address is no success of what fails.
+                let says_why = matches!(&write.act, Act::Publish { status, .. } if status.address.is_none());
+                if !says_why || entry.refusal.is_none() {
+                    entry.retry.succeeded();
+                }
+            }
             Outcome::NotNow(wish) => {
                 entry.retry.failed(now.elapsed, *wish, rng);
                 if let Some(reserve) = entry.reserve.as_mut().filter(|_| is_take) {

@@ -195,6 +195,12 @@ impl Entry {
         self.reserve.as_ref().is_some_and(|reserve| reserve.made.as_ref() == Some(&address.meta.uid))
     }
 
+    /// Whether an address object was made or marked here, however long ago, since it was reserved.
+    fn touched(&self, address: &Address) -> bool {
+        let touched = self.reserve.as_ref().and_then(|reserve| reserve.touched.as_ref());
+        touched.is_some_and(|(object, _)| *object == address.meta.uid)
+    }
+
     fn publishes(&self, address: &Address) -> bool {
         self.publishes_object(&address.id)
     }

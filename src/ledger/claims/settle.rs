@@ -75,15 +75,20 @@ impl Ledger {
         if !publishes {
             self.reserve(id, winner);
         }
-        if let Some(adoption) = self.adoption(self.claims.get(id)?, winner, now) {
-            return Some(Act::Adopt(Box::new(adoption)));
-        }
-        if !publishes {
+        let entry = self.claims.get(id)?;
+        let adoption = self.adoption(entry, winner, now);
+        // A mark that has only grown old is made anew once nothing else is left to wait for: else there would be no end of marks
+        // while the other family cannot be read.
+        let comes_first = |lacks: &Adoption| !lacks.only_marks() || !entry.touched(winner);
+        if !publishes && !adoption.as_ref().is_some_and(comes_first) {
             match self.gate(id, now) {
                 Gate::Open => {}
                 Gate::Step(act) => return Some(act),
                 Gate::Wait => return None,
             }
+        }
+        if let Some(adoption) = adoption {
+            return Some(Act::Adopt(Box::new(adoption)));
         }
         if let Some(act) = self.show(id, Verdict::Bound(winner.id.name.clone()), now) {
             self.reserve(id, winner);

@@ -207,3 +207,53 @@ fn a_take_under_way_when_its_pool_is_made_anew_under_another_prefix_is_settled()
     scene.run_for(Duration::from_mins(1));
     assert_eq!(scene.bound(), [("a", "new-10-0-0-2")]);
 }
+
+#[test]
+fn s14_claims_that_are_refused_an_address_in_turn_do_not_begin_anew_each_time_that_they_say_why() {
+    let mut scene = Scene::with(pool("10.0.0.1"));
+    for n in 0..10 {
+        scene.add(claim(&format!("c{n}")));
+    }
+    let mut writes = 0;
+    for _ in 0..600 {
+        scene.due();
+        // Whatever is refused is answered last: somebody has the address at almost every moment.
+        while !scene.sent.is_empty() {
+            let at = scene.sent.iter().position(|write| !matches!(write.act, Act::Take(_)));
+            let first = scene.sent.remove(at.unwrap_or(0));
+            scene.sent.insert(0, first);
+            writes += 1;
+            assert!(writes < 10_000, "without end");
+            if at.is_some() {
+                scene.succeed();
+            } else {
+                scene.reply(refused());
+            }
+            scene.due();
+        }
+        scene.pass(Duration::from_secs(1));
+    }
+    assert!(writes < 10 * 200, "{writes} requests in ten minutes");
+}
+
+#[test]
+fn s14_a_publication_that_is_refused_is_tried_less_and_less_often_though_its_object_is_marked_anew() {
+    let mut scene = Scene::with(pool("10.0.0.1-10.0.0.9"));
+    scene.add(claim("a"));
+    let mut tries = 0;
+    for _ in 0..600 {
+        scene.due();
+        while !scene.sent.is_empty() {
+            if matches!(scene.sent[0].act, Act::Publish { .. }) {
+                tries += 1;
+                assert!(tries < 1000, "without end");
+                scene.reply(refused());
+            } else {
+                scene.succeed();
+            }
+            scene.due();
+        }
+        scene.pass(Duration::from_secs(1));
+    }
+    assert!((15..60).contains(&tries), "{tries} tries in ten minutes");
+}

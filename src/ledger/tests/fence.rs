@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::scene::Scene;
 use super::*;
-use crate::ledger::Outcome;
+use crate::ledger::{Act, Outcome};
 
 /// A scene whose lists of names take their time.
 fn scene(range: &str) -> Scene {
@@ -241,4 +241,37 @@ fn a_list_that_is_put_off_is_not_asked_for_by_the_next_claim() {
     let due = scene.run_for(Duration::from_secs(2));
     assert_eq!(due.iter().filter(|act| act.starts_with("survey")).count(), 1, "{due:?}");
     assert_eq!(scene.bound().len(), 20);
+}
+
+#[test]
+fn s14_nothing_is_marked_again_and_again_while_the_other_family_cannot_be_read() {
+    let mut scene = scene("10.0.0.1-10.0.0.9");
+    for name in ["a", "b"] {
+        scene.add(claim(name));
+    }
+    scene.due();
+    scene.done();
+    let mut all = Vec::new();
+    for _ in 0..600 {
+        all.extend(scene.due());
+        while !scene.sent.is_empty() {
+            let is_survey = matches!(scene.sent[0].act, Act::Survey { .. });
+            if is_survey {
+                scene.lose();
+            } else {
+                scene.succeed();
+            }
+            all.extend(scene.due());
+        }
+        scene.pass(Duration::from_secs(1));
+    }
+    let surveys = all.iter().filter(|act| act.starts_with("survey")).count();
+    assert!((15..60).contains(&surveys), "{surveys} lists in ten minutes");
+    let is_read = |act: &str| act.starts_with("survey") || act.starts_with("read");
+    let writes: Vec<&String> = all.iter().filter(|act| !is_read(act)).collect();
+    assert_eq!(writes, ["status of pool p"]);
+    // What was made long ago is marked before it is published, once.
+    let due = scene.run_for(Duration::from_mins(1));
+    assert_eq!(due.iter().filter(|act| **act == ADOPT || act.starts_with("adopt")).count(), 2, "{due:?}");
+    assert_eq!(scene.bound(), [("a", "p-10-0-0-1"), ("b", "p-10-0-0-2")]);
 }

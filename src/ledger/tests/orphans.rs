@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::scene::Scene;
 use super::*;
+use crate::ledger::Act;
 
 const GRACE: Duration = Duration::from_secs(30);
 const ALMOST: Duration = Duration::from_secs(29);
@@ -237,4 +238,49 @@ fn an_address_of_a_pool_that_another_shard_serves_is_left_to_it() {
     let swept: Vec<String> = scene.run_for(Duration::from_mins(2));
     assert!(swept.contains(&"delete address p-10-0-0-1".to_owned()), "{swept:?}");
     assert!(!swept.iter().any(|act| act.contains("q-10-0-0-1")), "{swept:?}");
+}
+
+/// How often a request is sent in ten minutes that goes unanswered each time, while everything else goes through. People hear of it.
+fn tries(mut scene: Scene, is_refused: impl Fn(&Act) -> bool) -> usize {
+    let mut tries = 0;
+    for _ in 0..600 {
+        scene.due();
+        while !scene.sent.is_empty() {
+            if is_refused(&scene.sent[0].act) {
+                tries += 1;
+                assert!(tries < 1000, "without end");
+                scene.lose();
+            } else {
+                scene.succeed();
+            }
+            scene.due();
+        }
+        scene.pass(Duration::from_secs(1));
+    }
+    assert!(scene.notices().iter().any(|notice| notice.about == address_id("p-10-0-0-1")));
+    tries
+}
+
+#[test]
+fn s14_a_release_that_fails_again_and_again_is_tried_less_and_less_often() {
+    let deletions = tries(orphaned(), |act| matches!(act, Act::Delete { .. }));
+    let strips = tries(orphaned(), |act| matches!(act, Act::Strip { .. }));
+    let reads = tries(orphaned(), |act| matches!(act, Act::Look { .. }));
+    for tries in [deletions, strips, reads] {
+        assert!((15..60).contains(&tries), "{tries} tries in ten minutes");
+    }
+}
+
+#[test]
+fn what_a_paused_claim_has_is_not_released_though_somebody_else_has_the_address_too() {
+    let mut scene = orphaned();
+    let twin = Address { id: id(Kind::Address(Family::Capi), "p-10-0-0-1"), ..by_hand("", "10.0.0.1", "x") };
+    scene.add(twin);
+    scene.add(Claim { meta: Meta { uid: Uid::new("u"), ..meta(OURS) }, paused: true, ..claim("a") });
+    scene.run_for(GRACE * 3);
+    assert!(scene.server.objects.contains_key(&address_id("p-10-0-0-1")));
+    scene.change_claim("a", |claim| claim.paused = false);
+    scene.run_for(GRACE * 2);
+    assert!(!scene.server.objects.contains_key(&address_id("p-10-0-0-1")));
+    assert_eq!(scene.bound(), [("a", "p-10-0-0-2")]);
 }
