@@ -3,6 +3,8 @@
 use std::error::Error as StdError;
 use std::process::ExitCode;
 
+use crate::output::plain;
+
 /// What kind of failure it is; each has its exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -105,7 +107,7 @@ impl Error {
             cause = error.source();
         }
         lines.extend(self.hints.iter().map(|hint| format!("hint: {hint}")));
-        lines.join("\n") + "\n"
+        plain(&lines.join("\n")).into_owned() + "\n"
     }
 
     /// The failure in one line, where it is only a part of an answer.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use futures::stream::{BoxStream, SelectAll};
-use ipam::api::{Family, Kind};
+use ipam::api::{Family, GROUP, Kind};
 use kube::Api;
 use kube::api::DynamicObject;
 use kube::runtime::watcher;
@@ -39,6 +39,7 @@ impl Changes {
             let Some(resource) = cluster.resource(kind).await? else { continue };
             let full = format!("{}.{}", resource.plural, resource.group);
             let asked = Asked { verb: "watch", resource: full, namespace: scope.namespace.clone() };
+            let resource_group = resource.group;
             let resource = resource.described();
             let client = cluster.client.clone();
             let api: Api<DynamicObject> = match &scope.namespace {
@@ -46,7 +47,9 @@ impl Changes {
                 None => Api::all_with(client, &resource),
             };
             let events = lasting::events(api, watcher::Config::default(), asked);
-            streams.push(events.filter_map(async |said| wake(said)).boxed());
+            // What is shown without a kind of Cluster API's, as its absence is told of, goes on without its changes.
+            let is_ours = resource_group == GROUP;
+            streams.push(events.filter_map(move |said| std::future::ready(wake(said, is_ours))).boxed());
         }
         Ok(Self(streams))
     }
@@ -65,7 +68,7 @@ impl Changes {
     }
 }
 
-fn wake(said: Result<Said, Error>) -> Option<Wake> {
+fn wake(said: Result<Said, Error>, is_needed: bool) -> Option<Wake> {
     match said {
         // The end of a list wakes too: what changed between a look and the beginning of a watch is in neither.
         Ok(Said::Event(event)) => {
@@ -73,7 +76,8 @@ fn wake(said: Result<Said, Error>) -> Option<Wake> {
             (!is_old).then_some(Ok(None))
         }
         Ok(Said::Trouble(why)) => Some(Ok(Some(why))),
-        Err(error) => Some(Err(error)),
+        Err(error) if is_needed => Some(Err(error)),
+        Err(error) => Some(Ok(Some(error.line()))),
     }
 }
 

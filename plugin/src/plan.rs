@@ -224,10 +224,15 @@ impl Plan {
     fn summary(&self) -> Vec<String> {
         const SHOWN: usize = 40;
         let mut lines = self.lines();
-        let more = lines.len().saturating_sub(SHOWN);
+        let hidden = self.steps.get(SHOWN..).unwrap_or_default();
         lines.truncate(SHOWN);
-        if more > 0 {
-            lines.push(format!("… and {} more; --dry-run shows all", plural(more, "write")));
+        if !hidden.is_empty() {
+            let deletions = match hidden.iter().filter(|step| step.sign == '-').count() {
+                0 => String::new(),
+                count => format!(", {count} of them take something away"),
+            };
+            let more = plural(hidden.len(), "write");
+            lines.push(format!("… and {more} more{deletions}; --dry-run shows all"));
         }
         lines
     }
@@ -348,6 +353,22 @@ mod tests {
         assert!(deletion().or_overtaken().read(failed("IPPool \"p\" is invalid: spec: no")).is_err());
         assert!(matches!(deletion().read(Reply::NotFound), Ok(Done::Gone)));
         assert!(deletion().read(Reply::NotServed).is_err());
+    }
+
+    #[test]
+    fn what_a_summary_does_not_show_is_counted_with_what_it_takes_away() {
+        let mut plan = Plan::default();
+        let step = |sign| Step { sign, ..deletion() };
+        (0..40).for_each(|_| plan.add(step('~')));
+        assert_eq!(plan.summary().len(), 40);
+        for sign in ['~', '-', '-'] {
+            plan.add(step(sign));
+        }
+        let last = plan.summary().pop();
+        assert_eq!(
+            last.as_deref(),
+            Some("… and 3 writes more, 2 of them take something away; --dry-run shows all")
+        );
     }
 
     #[test]

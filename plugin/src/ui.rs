@@ -11,7 +11,7 @@ use dialoguer::{Confirm, FuzzySelect, Input};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::error::{Error, Kind};
-use crate::output::talk_line;
+use crate::output::{plain, talk_line};
 
 /// Flags that say how to talk.
 #[derive(Args, Debug)]
@@ -43,6 +43,12 @@ enum Color {
 }
 
 impl Ui {
+    /// One that says nothing and asks nobody.
+    #[cfg(test)]
+    pub fn quiet() -> Self {
+        Self { quiet: true, no_input: true, color: Color::Never, answers: RefCell::default() }
+    }
+
     /// Makes the choice of colour hold for everything that is printed.
     pub fn set_up(&self) {
         let on = match self.color {
@@ -57,7 +63,7 @@ impl Ui {
     /// Says something on stderr.
     pub fn say(&self, what: &str) {
         if !self.quiet {
-            talk_line(format_args!("{what}"));
+            talk_line(format_args!("{}", plain(what)));
         }
     }
 

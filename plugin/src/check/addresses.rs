@@ -161,7 +161,7 @@ fn place(scene: &mut Scene, address: &Address, pool: &IPPool, space: &Space) {
     let namespace = &address.meta.namespace;
     let Some(ip) = address.ip else {
         let message = format!("`{}` is no IP address", address.text);
-        let command = format!("kubectl ipam release {} -n {namespace}", address.claim);
+        let command = format!("kubectl ipam whois {} -n {namespace}", address.meta.name);
         return scene.find(Severity::Error, "invalid-address", object(address), message, command, Vec::new());
     };
     let widen = format!("kubectl edit ippools {named} -n {namespace}");
@@ -198,7 +198,8 @@ fn place(scene: &mut Scene, address: &Address, pool: &IPPool, space: &Space) {
             shown(address.prefix, address.gateway.map(Word::owned)),
             shown(entry.prefix.map(i64::from), entry.gateway.map(|ip| ip.to_string())),
         );
-        let command = format!("kubectl ipam release {} -n {namespace}", address.claim);
+        // Only a claim that is made anew gets other values, and a machine uses this one.
+        let command = format!("kubectl ipam whois {ip} -n {namespace}");
         scene.find(Severity::Warning, "drifted-values", object(address), message, command, Vec::new());
     }
 }

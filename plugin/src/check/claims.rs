@@ -86,7 +86,7 @@ fn stuck(scene: &mut Scene, claim: &Claim) {
         return scene.find(Severity::Warning, "stuck-deletion", object(claim), message, command, Vec::new());
     }
     if claim.meta.paused() {
-        let command = format!("kubectl ipam resume claim/{} -n {}", claim.meta.name, claim.meta.namespace);
+        let command = Why::ClaimPaused.command(claim);
         return scene.find(Severity::Warning, "stuck-deletion", object(claim), message, command, Vec::new());
     }
     let why = "its claim is being deleted, and nobody releases it";

@@ -4,24 +4,25 @@
 mod addresses;
 mod claims;
 mod mend;
+mod pauses;
 mod pools;
 mod report;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 
-use ipam::api::{IPPool, Kind, PAUSED_ANNOTATION};
+use ipam::api::{IPPool, Kind};
 use jiff::Timestamp;
-use kube::ResourceExt;
 use serde::Serialize;
 
 pub use mend::{Action, Mend};
+use pauses::Pauses;
 pub use report::{junit, text, verdict};
 
 use crate::output::named;
 use crate::why::Reasons;
-use crate::world::{Address, ClusterSeen, Joined, Key, Meta, Word, World, key, pool_state};
+use crate::world::{Address, Joined, Key, Meta, World, key};
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -137,17 +138,21 @@ impl<'a> Scene<'a> {
     }
 
     fn error(&mut self, id: &'static str, object: Object, message: String, mends: Vec<Mend>) {
-        let command = repair(&object);
+        let command = next(&object, &mends);
         self.find(Severity::Error, id, object, message, command, mends);
     }
 
     fn warning(&mut self, id: &'static str, object: Object, message: String, mends: Vec<Mend>) {
-        let command = repair(&object);
+        let command = next(&object, &mends);
         self.find(Severity::Warning, id, object, message, command, mends);
     }
 }
 
-fn repair(object: &Object) -> String {
+/// What mends it; where nothing does, what shows the object to who has to decide.
+fn next(object: &Object, mends: &[Mend]) -> String {
+    if mends.is_empty() {
+        return format!("kubectl get {} -n {} -o yaml", object.shown(), object.namespace);
+    }
     format!("kubectl ipam repair -n {}", object.namespace)
 }
 
@@ -159,55 +164,20 @@ pub fn check(world: &World, now: Timestamp) -> Vec<Finding> {
     }
     let (joined, reasons) = (Joined::new(world), Reasons::new(world));
     let mut scene = Scene { world, joined, reasons, of_pool, now, findings: Vec::new() };
+    let pauses = Pauses::of(world, &scene.joined);
     addresses::check(&mut scene);
     claims::check(&mut scene);
+    // What a pool should say depends on which addresses are going to be deleted.
+    pauses.withhold(&mut scene.findings);
     pools::check(&mut scene);
     let mut findings = scene.findings;
-    withhold(world, &mut findings);
+    pauses.withhold(&mut findings);
     let order = |finding: &Finding| {
         let check = CHECKS.iter().position(|(id, _)| *id == finding.id);
         (finding.severity, check, finding.object.namespace.clone(), finding.object.name.clone())
     };
     findings.sort_by_key(order);
     findings
-}
-
-/// Takes the mends away from what is paused: nothing is to be allocated or released there, and in the middle of a move
-/// of a Cluster, addresses without claims are no leak.
-fn withhold(world: &World, findings: &mut [Finding]) {
-    let paused: BTreeSet<Key> = world.pools.iter().filter(|pool| is_paused(world, pool)).map(key).collect();
-    if paused.is_empty() {
-        return;
-    }
-    let addresses = world.addresses.iter().map(|address| (address.meta.uid.as_str(), address.pool));
-    let claims = world.claims.iter().map(|claim| (claim.meta.uid.as_str(), claim.pool));
-    let pools: HashMap<&str, Word> = claims.chain(addresses).collect();
-    for finding in findings.iter_mut().filter(|finding| !finding.mends.is_empty()) {
-        let of = finding.mends.iter().filter_map(|mend| pool_of(&pools, &mend.object));
-        if let Some((namespace, pool)) = of.into_iter().find(|pool| paused.contains(pool)) {
-            finding.mends.clear();
-            finding.command = format!("kubectl ipam resume {pool} -n {namespace}");
-        }
-    }
-}
-
-/// Whether a pool is paused, by itself or by its Cluster.
-fn is_paused(world: &World, pool: &IPPool) -> bool {
-    let its = |cluster: &&ClusterSeen| {
-        pool.spec.cluster_name.as_ref() == Some(&cluster.name)
-            && pool.namespace().as_ref() == Some(&cluster.namespace)
-    };
-    let cluster = world.clusters.iter().flatten().find(its);
-    pool.annotations().contains_key(PAUSED_ANNOTATION)
-        || cluster.is_some_and(|cluster| cluster.paused)
-        || pool_state(pool).0 == "Paused"
-}
-
-/// The pool that an object is of, where those of claims and addresses are known by their UIDs.
-fn pool_of(pools: &HashMap<&str, Word>, object: &Object) -> Option<Key> {
-    let is_pool = object.kind == Kind::Pool;
-    let pool = if is_pool { Some(object.name.as_str().into()) } else { pools.get(&*object.uid).copied() };
-    Some((object.namespace.as_str().into(), pool?))
 }
 
 /// The findings of a look that a later look still has: what was just under way is none.

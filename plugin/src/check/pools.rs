@@ -90,8 +90,7 @@ fn reservations(scene: &mut Scene, pool: &IPPool, rules: &PoolRules) {
     for (name, ip) in &rules.pre_allocations {
         if let Some(holder) = holders.get(ip).filter(|holder| **holder != **name) {
             let message = format!("{ip} is reserved for the claim {name} and held by the claim {holder}");
-            let command =
-                format!("kubectl ipam release {holder} -n {}", pool.namespace().unwrap_or_default());
+            let command = format!("kubectl ipam whois {ip} -n {}", pool.namespace().unwrap_or_default());
             scene.find(Severity::Warning, "held-reservation", object(pool), message, command, Vec::new());
         }
     }

@@ -3,7 +3,7 @@
 use console::Style;
 
 use super::{CHECKS, Finding, Severity};
-use crate::output::plural;
+use crate::output::{plain_line, plural};
 
 /// A block of lines for each finding.
 pub fn text(findings: &[Finding], with_namespaces: bool) -> String {
@@ -19,8 +19,8 @@ pub fn text(findings: &[Finding], with_namespaces: bool) -> String {
             style.apply_to(word),
             finding.id,
             object.shown(),
-            finding.message,
-            finding.command
+            plain_line(&finding.message),
+            plain_line(&finding.command)
         )
     };
     findings.iter().map(block).collect()

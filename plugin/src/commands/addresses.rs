@@ -68,7 +68,7 @@ impl Addresses {
             return Ok(());
         }
         let joined = Joined::new(&world);
-        let rows = found.iter().map(|address| row(address, joined.claim_of(address), &machines));
+        let rows = found.iter().map(|address| row(&world, &joined, address, &machines));
         let names = found.iter().map(|address| named(address.kind(), &address.meta.name));
         let now = now();
         self.output.print_rows("AddressList", &self.table(), rows, |row| self.cells(&row, now), names)
@@ -110,7 +110,7 @@ impl Addresses {
             let (world, machines) = self.look(ui, cluster).await?;
             let joined = Joined::new(&world);
             let cells = |address: &&Address| {
-                let row = row(address, joined.claim_of(address), &machines);
+                let row = row(&world, &joined, address, &machines);
                 (address.meta.uid.owned(), self.cells(&row, now()))
             };
             Ok(self.found(&world).iter().map(cells).collect())
@@ -142,7 +142,9 @@ impl Addresses {
     }
 }
 
-fn row<'a>(address: &'a Address, claim: Option<&Claim>, machines: &Machines) -> Row<'a> {
+fn row<'a>(world: &World, joined: &Joined, address: &'a Address, machines: &Machines) -> Row<'a> {
+    let claim = joined.claim_of(address);
+    let has_seen_claims = !world.unseen.contains_key(&Kind::Claim(address.family));
     let since = address.meta.creation_timestamp.as_ref().map(|time| time.0);
     Row {
         namespace: &address.meta.namespace,
@@ -159,18 +161,45 @@ fn row<'a>(address: &'a Address, claim: Option<&Claim>, machines: &Machines) -> 
         machine: claim.and_then(|claim| machines.of(claim)).map(|machine| machine.shown()),
         created: since.map(|since| since.to_string()),
         since,
-        state: state(address, claim),
+        state: state(address, claim, has_seen_claims),
     }
 }
 
 /// One word: what there is to say of an address.
-fn state(address: &Address, claim: Option<&Claim>) -> &'static str {
+fn state(address: &Address, claim: Option<&Claim>, has_seen_claims: bool) -> &'static str {
     match claim {
         _ if address.meta.deleting() => "Releasing",
         None if !address.made() => "ByHand",
+        // It says nothing of an address that its claim could not be seen.
+        None if !has_seen_claims => "Unknown",
         None => "Leaked",
         Some(claim) if claim.meta.deleting() => "Releasing",
         Some(claim) if claim.address.as_deref() == Some(&*address.meta.name) => "Bound",
         Some(_) => "Taken",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ipam::api::Kind as ObjectKind;
+    use serde_json::json;
+
+    use super::*;
+    use crate::error::{Error, Kind as Failure};
+
+    #[test]
+    fn an_address_whose_claim_could_not_be_seen_is_no_leak() {
+        let address = json!({"apiVersion": "ipam.metal3.io/v1alpha1", "kind": "IPAddress",
+            "metadata": {"name": "p-1", "namespace": "ns", "finalizers": ["ipaddress.ipam.metal3.io"]},
+            "spec": {"address": "10.0.0.1", "pool": {"name": "p"}, "claim": {"name": "c"}}});
+        let mut world = World::of_objects(vec![address]);
+        let state =
+            |world: &World| row(world, &Joined::new(world), &world.addresses[0], &Machines::default()).state;
+        assert_eq!(state(&world), "Leaked");
+        let error = || Error::new(Failure::Failed, "no");
+        world.unseen.insert(ObjectKind::Claim(Family::Capi), error());
+        assert_eq!(state(&world), "Leaked");
+        world.unseen.insert(ObjectKind::Claim(Family::Metal3), error());
+        assert_eq!(state(&world), "Unknown");
     }
 }

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
-use ipam::api::{Family, Kind as ObjectKind};
+use ipam::api::{Family, IPPool, Kind as ObjectKind};
+use jiff::SignedDuration;
 use serde_json::json;
 
 use super::now;
@@ -14,14 +15,15 @@ use crate::cluster::Cluster;
 use crate::error::{Error, Kind};
 use crate::output::{API_VERSION, line, out};
 use crate::ui::Ui;
-use crate::world::{Scope, Thing, World, documents};
+use crate::world::{Scope, Thing, World, documents, written};
 
 /// Find what is wrong: duplicates, leaks, dangling references, stuck deletions, pools in each other's way
 ///
 /// Looks at a cluster, or with -f at a dump of one: a must-gather, a backup, or what `kubectl get
 /// ippools.ipam.metal3.io,ipclaims.ipam.metal3.io,ipaddresses.ipam.metal3.io -A -o yaml` prints, in full as Kubernetes has
-/// `ipaddresses` of its own; with Cluster API's ipaddressclaims.ipam.cluster.x-k8s.io and ipaddresses.ipam.cluster.x-k8s.io where
-/// these are installed. Changes nothing. Exit code 0: nothing is wrong, 1: something is, 2: it could not look.
+/// `ipaddresses` of its own; with Cluster API's ipaddressclaims.ipam.cluster.x-k8s.io, ipaddresses.ipam.cluster.x-k8s.io and
+/// clusters.cluster.x-k8s.io where these are installed. What is old in a dump is so by when its latest file was written. Changes
+/// nothing. Exit code 0: nothing is wrong, 1: something is, 2: it could not look.
 #[derive(Args, Debug)]
 #[command(after_long_help = ids())]
 pub struct Check {
@@ -87,13 +89,27 @@ fn offline(path: &Path, ui: &Ui) -> Result<Vec<Finding>, Error> {
     for gap in gaps(&world) {
         ui.say(&format!("warning: {gap}; if the dump is not complete, neither is this"));
     }
-    Ok(check(&world, now()))
+    if world.clusters.as_ref().is_some_and(Vec::is_empty) {
+        // Pools say themselves whether they wait for one.
+        world.clusters = None;
+    }
+    let now = now();
+    // A copy may have lost when it was written, but not what happened before.
+    let taken = written(path).map_or(now, |written| written.max(world.newest().unwrap_or(written)).min(now));
+    if now.duration_since(taken) >= SignedDuration::from_mins(1) {
+        ui.say(&format!("ages are as of {taken:.0}, when this was written"));
+    }
+    Ok(check(&world, taken))
 }
 
 /// What a dump should have, judging by what it has.
 fn gaps(world: &World) -> Vec<String> {
     let has_none = world.pools.is_empty() && !(world.claims.is_empty() && world.addresses.is_empty());
     let mut gaps = Vec::from_iter(has_none.then(|| "there are claims or addresses, and no pools".to_owned()));
+    let is_of_cluster = |pool: &IPPool| pool.spec.cluster_name.as_ref().is_some_and(|name| !name.is_empty());
+    if world.clusters.as_ref().is_some_and(Vec::is_empty) && world.pools.iter().any(is_of_cluster) {
+        gaps.push("there are pools of a Cluster, and no clusters.cluster.x-k8s.io".to_owned());
+    }
     for family in Family::ALL {
         let [claim, address] =
             [ObjectKind::Claim(family), ObjectKind::Address(family)].map(ObjectKind::resource);
@@ -124,23 +140,65 @@ pub async fn look_twice(ui: &Ui, cluster: &Cluster, scope: &Scope) -> Result<Vec
     }
     ui.say("something may be wrong; looking again …");
     tokio::time::sleep(SECOND_LOOK).await;
-    Ok(confirmed(&first, look(cluster, scope).await?))
+    look_again(cluster, scope, &first).await
+}
+
+/// What of these findings is still so.
+pub async fn look_again(cluster: &Cluster, scope: &Scope, found: &[Finding]) -> Result<Vec<Finding>, Error> {
+    Ok(confirmed(found, look(cluster, scope).await?))
 }
 
 async fn look(cluster: &Cluster, scope: &Scope) -> Result<Vec<Finding>, Error> {
     let mut world = World::read(cluster, scope).await;
     world.require_all().map_err(blind)?;
-    let mut world = world.with_clusters(cluster, scope).await;
-    // That Clusters cannot be seen costs nothing but the reasons of claims that wait for one.
-    world.unseen.clear();
+    // That Clusters cannot be seen costs the reasons of claims that wait for one, and the mends of what one may have paused.
+    let world = world.with_clusters(cluster, scope).await;
     Ok(check(&world, now()))
 }
 
 #[cfg(test)]
 mod tests {
+    use jiff::Timestamp;
     use serde_json::{Value, json};
 
     use super::*;
+
+    /// A dump with one deletion that was asked for at ten, and a pool of a Cluster that is not in it.
+    const DUMP: &str = "
+apiVersion: ipam.metal3.io/v1alpha1
+kind: IPPool
+metadata: {name: p, namespace: ns, uid: p}
+spec: {namePrefix: p, clusterName: c, pools: [{start: 10.0.0.1, end: 10.0.0.9}]}
+---
+apiVersion: ipam.metal3.io/v1alpha1
+kind: IPClaim
+metadata: {name: c, namespace: ns, uid: c, creationTimestamp: 2026-11-24T09:00:00Z,
+           deletionTimestamp: 2026-11-24T10:00:00Z, finalizers: [ipclaim.ipam.metal3.io]}
+spec: {pool: {name: p}}
+---
+apiVersion: ipam.metal3.io/v1alpha1
+kind: IPClaim
+metadata: {name: d, namespace: ns, uid: d, creationTimestamp: 2026-11-24T09:00:00Z}
+spec: {pool: {name: p}}
+";
+
+    #[test]
+    fn how_long_something_takes_is_told_by_when_a_dump_was_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("dump.yaml");
+        std::fs::write(&path, DUMP).unwrap();
+        let found_at = |time: &str| -> Vec<&'static str> {
+            let time: Timestamp = time.parse().unwrap();
+            std::fs::File::options().append(true).open(&path).unwrap().set_modified(time.into()).unwrap();
+            let found = offline(&path, &Ui::quiet()).unwrap();
+            found.iter().map(|finding| finding.id).collect()
+        };
+        // The claim that waits is found whether or not its Cluster was dumped.
+        assert_eq!(found_at("2026-11-24T10:01:00Z"), ["unserved-claim"]);
+        assert_eq!(found_at("2026-11-24T10:10:00Z"), ["unserved-claim", "stuck-deletion"]);
+        // A copy that lost its time is not from before what is in it.
+        assert_eq!(found_at("1980-01-01T00:00:00Z"), ["unserved-claim"]);
+    }
 
     #[test]
     fn what_is_missing_from_a_dump_is_seen_from_what_is_in_it() {

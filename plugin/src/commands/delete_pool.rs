@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use clap::Args;
-use ipam::api::{IPPool, Kind as ObjectKind};
+use ipam::api::{IPPool, Kind as ObjectKind, PAUSED_ANNOTATION};
 use ipam::apply::Change;
 use kube::ResourceExt;
 
@@ -51,15 +51,25 @@ impl DeletePool {
         let pools: Vec<&IPPool> = pools.collect::<Result<_, _>>()?;
         let claims: Vec<Claim> = pools.iter().flat_map(|pool| world.claims_of(pool)).cloned().collect();
         pools.iter().try_for_each(|pool| self.refuse(&world, pool))?;
-        let mut plan = Plan::default();
-        release::delete_claims(&mut plan, &cluster, &claims).await?;
+        let (mut release, mut delete) = (Plan::default(), Plan::default());
+        release::delete_claims(&mut release, &cluster, &claims).await?;
         for pool in &pools {
-            deletion(&mut plan, &cluster, pool).await?;
+            deletion(&mut delete, &cluster, pool).await?;
         }
-        if self.consent.ask(ui, &plan, &self.writing)? {
-            self.look_again(&cluster, &pools, &claims).await?;
+        let whole = Plan::of(&[release.clone(), delete.clone()]);
+        if self.consent.ask(ui, &whole, &self.writing)? {
+            self.look_again(&cluster, &pools, &claims, "nothing was written").await?;
         }
-        let Some(written) = plan.carry_out(ui, &cluster, &self.writing).await? else { return Ok(()) };
+        if !self.writing.is_real() {
+            return whole.carry_out(ui, &cluster, &self.writing).await.map(drop);
+        }
+        let mut written = Vec::new();
+        if !release.is_empty() {
+            written.extend(release.carry_out(ui, &cluster, &self.writing).await?.unwrap_or_default());
+            // Many claims take their time, and who makes machines may have made another meanwhile.
+            self.look_again(&cluster, &pools, &claims, "the claims are released, and the pools stay").await?;
+        }
+        written.extend(delete.carry_out(ui, &cluster, &self.writing).await?.unwrap_or_default());
         self.writing.print(&written)?;
         if self.waiting.wanted() {
             release::follow(ui, &cluster, &claims, &self.waiting, self.writing.shows_objects()).await?;
@@ -72,13 +82,28 @@ impl DeletePool {
     fn refuse(&self, world: &World, pool: &IPPool) -> Result<(), Error> {
         if !self.release_claims {
             unused(world, pool)?;
+        } else if pool.annotations().contains_key(PAUSED_ANNOTATION) && world.claims_of(pool).next().is_some()
+        {
+            let name = pool.name_any();
+            return Err(Error::new(
+                Kind::Failed,
+                format!("pool {name} is paused: its claims would not be released"),
+            )
+            .hint(format!("`kubectl ipam resume {name}` ends that, once you know who paused it and why")));
         }
         // They hold the pool, and no claim goes with which they would.
         none_by_hand(world, pool)
     }
 
-    /// Nobody can take a deletion back: what came to the pools while a person thought about it has to be agreed to as well.
-    async fn look_again(&self, cluster: &Cluster, pools: &[&IPPool], agreed: &[Claim]) -> Result<(), Error> {
+    /// Nobody can take a deletion back: what came to the pools meanwhile has to be agreed to as well. `left` says what was
+    /// written until then.
+    async fn look_again(
+        &self,
+        cluster: &Cluster,
+        pools: &[&IPPool],
+        agreed: &[Claim],
+        left: &str,
+    ) -> Result<(), Error> {
         let mut world = World::read(cluster, &Scope::of(&cluster.namespace)).await;
         world.require_all()?;
         for pool in pools {
@@ -95,7 +120,7 @@ impl DeletePool {
                     format!("pool {} came into use meanwhile", pool.name_any()),
                 )
                 .caused_by(some_of(&new))
-                .hint("nothing was written; the same command again shows these too"));
+                .hint(format!("{left}; the same command again shows these too")));
             }
         }
         Ok(())

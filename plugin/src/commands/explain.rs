@@ -1,6 +1,7 @@
 //! `explain`
 
 use clap::Args;
+use ipam::api::{Family, Kind as ObjectKind};
 use serde::Serialize;
 use serde_json::json;
 
@@ -9,7 +10,7 @@ use crate::Globals;
 use crate::cluster::Cluster;
 use crate::controller::Controller;
 use crate::error::{Error, Kind};
-use crate::output::{API_VERSION, Output, named};
+use crate::output::{API_VERSION, Output, named, plain};
 use crate::ui::{Ui, missing};
 use crate::why::{Reasons, Why};
 use crate::world::{Claim, Scope, World};
@@ -52,7 +53,13 @@ impl Explain {
         let cluster = globals.connection.open().await?;
         let scope = Scope::of(&cluster.namespace);
         let mut world = World::read(&cluster, &scope).await.with_clusters(&cluster, &scope).await;
-        world.require(&[ipam::api::Kind::Pool])?;
+        // An address that is not seen would be taken for free.
+        world.require(&[
+            ObjectKind::Pool,
+            ObjectKind::Claim(Family::Metal3),
+            ObjectKind::Address(Family::Metal3),
+            ObjectKind::Address(Family::Capi),
+        ])?;
         world.blind_spots().iter().for_each(|line| ui.say(line));
         let claim = self.find(ui, &cluster, &world).await?;
         let why = Reasons::new(&world).why(claim);
@@ -122,5 +129,5 @@ fn told(explanation: &Explanation, why: &Why) -> String {
         lines.push(format!("  {similar}"));
     }
     lines.extend([format!("  next: {command}"), format!("        {}", why.purpose())]);
-    lines.join("\n") + "\n"
+    plain(&lines.join("\n")).into_owned() + "\n"
 }

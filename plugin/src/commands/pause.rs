@@ -1,5 +1,7 @@
 //! `pause` and `resume`
 
+use std::collections::HashSet;
+
 use clap::Args;
 use ipam::api::{CLUSTER_NAME_LABEL, Family, Kind as ObjectKind, PAUSED_ANNOTATION};
 use ipam::apply::{Change, PatchOp, pointer_token};
@@ -15,7 +17,8 @@ use crate::output::{line, named, plural};
 use crate::plan::{Plan, Writing};
 use crate::ui::{Ui, missing};
 use crate::wait::{Awaited, Look, Waiting};
-use crate::world::{Claim, Meta, Raw, Scope, World, no_such};
+use crate::why::{Reasons, Why};
+use crate::world::{Claim, Meta, Raw, Scope, Word, World, no_such};
 
 /// Pause pools or claims: nothing is allocated or released until they are resumed
 #[derive(Args, Debug)]
@@ -70,7 +73,8 @@ impl Pause {
         else {
             return Ok(());
         };
-        let world = World::read(&cluster, &Scope::of(&cluster.namespace)).await;
+        let mut world = World::read(&cluster, &Scope::of(&cluster.namespace)).await;
+        world.require(&SEEN)?;
         for pool in turned.iter().filter(|turned| turned.kind == ObjectKind::Pool) {
             let name = &pool.meta.name;
             let waiting = waiting_claims(&world, &cluster.namespace, name).len();
@@ -92,18 +96,38 @@ impl Resume {
         if !self.waiting.wanted() {
             return Ok(());
         }
+        let scope = Scope::of(&cluster.namespace);
+        let mut now = World::read(&cluster, &scope).await.with_clusters(&cluster, &scope).await;
+        now.require(&SEEN)?;
+        let mut waiting: Vec<&Claim> = Vec::new();
+        for turned in &turned {
+            match turned.kind {
+                ObjectKind::Pool => {
+                    waiting.extend(waiting_claims(&before, &cluster.namespace, &turned.meta.name));
+                }
+                kind => waiting.extend(before.claims.iter().filter(|claim| {
+                    claim.kind() == kind && claim.meta.uid == turned.meta.uid && !claim.meta.deleting()
+                })),
+            }
+        }
+        let uids: HashSet<Word> = waiting.iter().map(|claim| claim.meta.uid).collect();
+        let reasons = Reasons::new(&now);
         for family in Family::ALL {
+            let of =
+                now.claims.iter().filter(|claim| claim.family == family && uids.contains(&claim.meta.uid));
             let mut names = Vec::new();
-            for turned in &turned {
-                match turned.kind {
-                    ObjectKind::Pool => {
-                        let of = waiting_claims(&before, &cluster.namespace, &turned.meta.name);
-                        let of =
-                            of.into_iter().filter(|claim| claim.family == family && !claim.meta.paused());
-                        names.extend(of.map(|claim| claim.meta.name.owned()));
+            for claim in of {
+                match reasons.why(claim) {
+                    Why::Bound { .. } | Why::Servable { .. } | Why::Exhausted { .. } => {
+                        names.push(claim.meta.name.owned());
                     }
-                    kind if kind == ObjectKind::Claim(family) => names.push(turned.meta.name.owned()),
-                    _ => {}
+                    // Nothing that the controller does from here on would serve it.
+                    why => ui.say(&format!(
+                        "claim {} is not served: {}; next: `{}`",
+                        claim.meta.name,
+                        why.sentence(),
+                        why.command(claim)
+                    )),
                 }
             }
             self.follow(ui, &cluster, family, &names).await?;
@@ -121,7 +145,7 @@ impl Resume {
     ) -> Result<(), Error> {
         let look = |_: &str, claim: Option<&Raw>| {
             let Some(claim) = claim.and_then(|raw| Claim::read(family, raw.clone())) else {
-                return Look::Done(None);
+                return Look::Done(Some("it was deleted meanwhile".to_owned()));
             };
             match (&claim.ready, claim.bound()) {
                 (_, Some(_)) => Look::Done(None),
@@ -141,6 +165,15 @@ impl Resume {
         self.waiting.until_each(cluster, &awaited, ui, look, done).await
     }
 }
+
+/// What has to be seen to tell which claims wait, and for what.
+const SEEN: [ObjectKind; 5] = [
+    ObjectKind::Pool,
+    ObjectKind::Claim(Family::Metal3),
+    ObjectKind::Claim(Family::Capi),
+    ObjectKind::Address(Family::Metal3),
+    ObjectKind::Address(Family::Capi),
+];
 
 fn waiting_claims<'a>(world: &'a World, namespace: &str, pool: &str) -> Vec<&'a Claim> {
     let waits =

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use ipam::api::{IPPool, Kind as ObjectKind};
+use ipam::api::{Family, IPPool, Kind as ObjectKind};
 use kube::ResourceExt;
 use serde_json::{Value, json};
 
@@ -52,7 +52,12 @@ impl Plan {
         for pool in wanted {
             let namespace = pool.namespace().unwrap_or_else(|| cluster.namespace.clone());
             let mut world = World::read(&cluster, &Scope::of(&namespace)).await;
-            world.require(&[ObjectKind::Pool])?;
+            // Addresses that are not seen would not fall out of it.
+            world.require(&[
+                ObjectKind::Pool,
+                ObjectKind::Address(Family::Metal3),
+                ObjectKind::Address(Family::Capi),
+            ])?;
             world.blind_spots().iter().for_each(|line| globals.ui.say(line));
             edits.push(Edit::of(&world, &namespace, &pool));
         }

@@ -59,10 +59,13 @@ impl Preallocate {
         let name = chosen(self.pool.as_slice(), ui, &cluster).await?.pop().unwrap_or_default();
         let mut world = World::read(&cluster, &Scope::of(&cluster.namespace)).await;
         world.require(&[ObjectKind::Pool])?;
-        world.blind_spots().iter().for_each(|line| ui.say(line));
-        let pool = world.pool_named(&cluster.namespace, &name)?;
-        let asked = self.reservations(ui, &world, pool)?;
+        let asked = self.reservations(ui, &world, world.pool_named(&cluster.namespace, &name)?)?;
         let wishes: Vec<Wish> = asked.iter().map(|text| self.wish(text)).collect::<Result<_, _>>()?;
+        if wishes.iter().any(|wish| !matches!(wish, Wish::Remove(_))) {
+            // What is not seen would be taken for free.
+            world.require_all()?;
+        }
+        let pool = world.pool_named(&cluster.namespace, &name)?;
         let holders = holders(&world, pool);
         let after = reservations(&world.tallies().of(pool), pool, &holders, &wishes)?;
         check(&holders, pool, &after)?;

@@ -105,7 +105,11 @@ pub async fn follow(
                 line(format_args!("{} released", crate::output::named(ObjectKind::Claim(family), name)));
             }
         };
-        waiting.until_each(cluster, &awaited, ui, look, done).await?;
+        let waited = waiting.until_each(cluster, &awaited, ui, look, done).await;
+        // A pool that is paused releases nothing either, for one.
+        let example = names.first().map_or("CLAIM", String::as_str);
+        waited
+            .map_err(|late| late.hint(format!("`kubectl ipam explain {example}` says what is in the way")))?;
         for claim in of {
             left_behind(ui, cluster, claim).await?;
         }
@@ -119,6 +123,9 @@ fn held_by(family: Family, raw: &Raw) -> String {
     let foreign = raw.metadata.foreign_finalizers(kind);
     if !foreign.is_empty() {
         return format!("held by the finalizer {} of another controller", foreign.join(", "));
+    }
+    if raw.metadata.paused() {
+        return "the claim itself is paused".into();
     }
     if raw.metadata.held_by_us(kind) {
         return "its address is being released by the controller".into();

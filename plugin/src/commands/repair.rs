@@ -3,11 +3,11 @@
 use clap::Args;
 use ipam::apply::Change;
 
-use super::check::look_twice;
+use super::check::{look_again, look_twice};
 use crate::Globals;
 use crate::check::{Action, Mend, mends, text};
 use crate::cluster::Cluster;
-use crate::error::Error;
+use crate::error::{Error, Kind};
 use crate::output::{plural, talk};
 use crate::plan::{Consent, Plan, Step, Writing};
 use crate::world::Scope;
@@ -32,24 +32,41 @@ impl Repair {
         let ui = &globals.ui;
         let cluster = globals.connection.open().await?;
         let namespace = (!self.all_namespaces).then(|| cluster.namespace.clone());
-        let findings = look_twice(ui, &cluster, &Scope { namespace, selector: None }).await?;
+        let scope = Scope { namespace, selector: None };
+        let findings = look_twice(ui, &cluster, &scope).await.map_err(failed)?;
         let (mendable, left): (Vec<_>, Vec<_>) =
             findings.into_iter().partition(|finding| !finding.mends.is_empty());
         if !left.is_empty() {
             talk(format_args!("{}", text(&left, self.all_namespaces)));
             ui.say(&format!("{} left to you", plural(left.len(), "finding")));
         }
-        let plan = plan(&cluster, &mends(&mendable), self.all_namespaces).await?;
-        if plan.lines().is_empty() {
+        let mut agreed = plan(&cluster, &mends(&mendable), self.all_namespaces).await?;
+        if agreed.is_empty() {
             ui.say("there is nothing to mend");
             return Ok(());
         }
-        self.consent.ask(ui, &plan, &self.writing)?;
+        if self.consent.ask(ui, &agreed, &self.writing)? {
+            // A claim may have come back while a person thought about it: what is not wrong any more is left alone.
+            let still = look_again(&cluster, &scope, &mendable).await.map_err(failed)?;
+            let wrong = mends(&mendable);
+            let still: Vec<Mend> = mends(&still).into_iter().filter(|mend| wrong.contains(mend)).collect();
+            if still.len() < wrong.len() {
+                let over = plural(wrong.len() - still.len(), "write");
+                ui.say(&format!("{over} left out: what they mend has changed meanwhile"));
+            }
+            agreed = plan(&cluster, &still, self.all_namespaces).await?;
+        }
+        let plan = agreed;
         if let Some(written) = plan.carry_out(ui, &cluster, &self.writing).await? {
             self.writing.print(&written)?;
         }
         Ok(())
     }
+}
+
+/// Here, unlike in `check`, the exit code says only that it failed.
+fn failed(error: Error) -> Error {
+    error.of_kind(Kind::Failed)
 }
 
 /// The mends as a plan, which says of each its namespace where that is not the same for all.

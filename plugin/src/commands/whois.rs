@@ -8,7 +8,7 @@ use super::now;
 use super::target::of_another_provider;
 use crate::Globals;
 use crate::error::{Error, Kind};
-use crate::output::{Answer, Output, Table, age, named, or_none};
+use crate::output::{Answer, Output, Table, age, named, or_none, plain_line};
 use crate::suggest::did_you_mean;
 use crate::world::{Address, Claim, Joined, Machines, Scope, Word, World};
 
@@ -149,7 +149,9 @@ fn told(chain: &Chain) -> String {
         ("host", chain.host.clone()),
         ("since", Some(age(since, now()))),
     ];
-    rows.into_iter().filter_map(|(name, value)| Some(format!("{name:<8} {}\n", value?))).collect()
+    rows.into_iter()
+        .filter_map(|(name, value)| Some(format!("{name:<8} {}\n", plain_line(&value?))))
+        .collect()
 }
 
 /// The address that is meant; a prefix length, as other commands print it, says nothing more.

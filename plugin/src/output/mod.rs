@@ -2,6 +2,7 @@
 
 mod age;
 mod jsonpath;
+mod plain;
 mod stderr;
 mod stdout;
 mod table;
@@ -12,6 +13,7 @@ use serde_json::{Value, json};
 
 pub use age::{age, ago};
 pub use jsonpath::JsonPath;
+pub use plain::{plain, plain_line};
 pub use stderr::{talk, talk_line};
 pub use stdout::{line, out, write_on};
 pub use table::{Cell, Table};

@@ -1,6 +1,10 @@
 //! Rows under a header.
 
+use std::borrow::Cow;
+
 use console::{Style, measure_text_width};
+
+use super::plain_line;
 
 /// Rows under a header.
 pub struct Table {
@@ -29,14 +33,19 @@ pub enum Tone {
 
 impl<T: Into<String>> From<T> for Cell {
     fn from(text: T) -> Self {
-        Self { text: text.into(), tone: None, ages: false }
+        let text = text.into();
+        let text = match plain_line(&text) {
+            Cow::Borrowed(line) if line.len() == text.len() => text,
+            line => line.into_owned(),
+        };
+        Self { text, tone: None, ages: false }
     }
 }
 
 impl Cell {
     /// A cell that means something.
     pub fn toned(text: impl Into<String>, tone: Tone) -> Self {
-        Self { text: text.into(), tone: Some(tone), ages: false }
+        Self { tone: Some(tone), ..Self::from(text) }
     }
 
     /// An age.

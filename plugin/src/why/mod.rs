@@ -48,6 +48,9 @@ pub enum Why {
     },
     ClusterPaused {
         cluster: String,
+        /// What ends it.
+        #[serde(skip)]
+        resume: String,
     },
     PoolInvalid {
         pool: String,
@@ -127,7 +130,7 @@ impl Why {
             }
             Self::ClaimPaused => "the claim itself is paused".into(),
             Self::PoolPaused { pool } => format!("the pool {pool} is paused by its annotation"),
-            Self::ClusterPaused { cluster } => format!("the Cluster {cluster} of its pool is paused"),
+            Self::ClusterPaused { cluster, .. } => format!("the Cluster {cluster} of its pool is paused"),
             Self::PoolInvalid { pool, what } => format!("the pool {pool} is not valid: {what}"),
             Self::NotAnAddress { requested } => format!("it asks for `{requested}`, which is no IP address"),
             Self::Conflicting { reserved, requested } => {
@@ -184,11 +187,12 @@ impl Why {
             Self::WaitsForCluster { cluster, .. } => {
                 format!("kubectl get clusters.cluster.x-k8s.io {cluster} -n {namespace}")
             }
-            Self::ClaimPaused => format!("kubectl ipam resume claim/{name} -n {namespace}"),
+            Self::ClaimPaused => {
+                let kind = claim.kind().name().to_lowercase();
+                format!("kubectl ipam resume {kind}/{name} -n {namespace}")
+            }
             Self::PoolPaused { pool } => format!("kubectl ipam resume {pool} -n {namespace}"),
-            Self::ClusterPaused { cluster } => format!(
-                "kubectl patch clusters.cluster.x-k8s.io {cluster} -n {namespace} --type merge -p '{{\"spec\":{{\"paused\":false}}}}'"
-            ),
+            Self::ClusterPaused { resume, .. } => resume.clone(),
             Self::NotAnAddress { .. } | Self::Conflicting { .. } => {
                 format!("kubectl annotate {object} -n {namespace} ipAddress-")
             }

@@ -79,7 +79,7 @@ impl<'a> Reasons<'a> {
         }
         let cluster = pool.spec.cluster_name.as_ref()?;
         let seen = self.world.clusters.as_ref().and_then(|all| cluster_of(all, claim, cluster))?;
-        seen.paused.then(|| Why::ClusterPaused { cluster: cluster.clone() })
+        seen.resume().map(|resume| Why::ClusterPaused { cluster: cluster.clone(), resume })
     }
 
     /// Whether the pool of a claim is there.

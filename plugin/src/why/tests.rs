@@ -151,7 +151,7 @@ fn every_reason_is_one_true_sentence_and_one_command() {
             "the pool p is paused by its annotation",
             "kubectl ipam resume p -n ns",
         ),
-        (&none, paused.clone(), vec![], "the claim itself is paused", "kubectl ipam resume claim/c -n ns"),
+        (&none, paused.clone(), vec![], "the claim itself is paused", "kubectl ipam resume ipclaim/c -n ns"),
         (
             &none,
             asks("10.0.0"),

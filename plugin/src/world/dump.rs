@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use ipam::api::{CAPI_IPAM_GROUP, CLUSTER_GROUP, Family, GROUP, IPPool, Kind};
+use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt;
 use serde::Deserialize;
@@ -16,6 +17,7 @@ use crate::error::{Error, Kind as Failure};
 /// All documents of a file or of a folder's YAML and JSON files; `-` is stdin.
 pub fn documents<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>, Error> {
     let mut found = Vec::new();
+    let is_folder = path.is_dir();
     for file in files(path)? {
         let text = if file.as_os_str() == "-" {
             std::io::read_to_string(std::io::stdin())
@@ -23,13 +25,27 @@ pub fn documents<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>, Error> {
             std::fs::read_to_string(&file)
         };
         let text = text.map_err(|error| unreadable(&file).caused_by(error))?;
+        if is_folder && !may_matter(&text) {
+            continue;
+        }
         found.extend(parse::<T>(&text).map_err(|error| unreadable(&file).caused_by(error))?);
     }
     Ok(found)
 }
 
+/// When the latest of these files was written; not known of stdin.
+pub fn written(path: &Path) -> Option<Timestamp> {
+    let of = |file: &PathBuf| Timestamp::try_from(std::fs::metadata(file).ok()?.modified().ok()?).ok();
+    files(path).ok()?.iter().filter_map(of).max()
+}
+
 fn unreadable(path: &Path) -> Error {
     Error::new(Failure::Blind, format!("cannot read {}", path.display()))
+}
+
+/// Whether there may be an object in it that matters. A must-gather has many files, and some that only look like YAML.
+fn may_matter(text: &str) -> bool {
+    [GROUP, CAPI_IPAM_GROUP, CLUSTER_GROUP].iter().any(|group| text.contains(group))
 }
 
 fn files(path: &Path) -> Result<Vec<PathBuf>, Error> {
@@ -52,6 +68,9 @@ fn files(path: &Path) -> Result<Vec<PathBuf>, Error> {
 }
 
 fn parse<T: DeserializeOwned>(text: &str) -> Result<Vec<T>, String> {
+    if text.trim_start().starts_with('[') {
+        return serde_json::from_str(text).map_err(|error| error.to_string());
+    }
     if text.trim_start().starts_with('{') {
         let values = serde_json::Deserializer::from_str(text).into_iter();
         return values.collect::<Result<_, _>>().map_err(|error| error.to_string());
@@ -266,5 +285,20 @@ items:
         let objects: Vec<Value> = parse("{\"kind\": \"A\"}\n{\"kind\": \"B\"}").unwrap();
         assert_eq!(objects.len(), 2);
         assert!(parse::<Value>("{").is_err());
+        let objects: Vec<Value> = parse("[{\"kind\": \"A\"}, {\"kind\": \"B\"}]").unwrap();
+        assert_eq!(objects.len(), 2);
+    }
+
+    #[test]
+    fn of_a_folder_only_the_files_are_read_that_may_have_something_in_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+        write("health.json", "[{\"endpoint\": \"https://10.0.0.1:2379\", \"health\": true}]");
+        write("notes.yaml", "this: is: no YAML");
+        write("claims.yaml", DUMP);
+        assert_eq!(World::of(documents::<Thing>(folder.path()).unwrap()).claims.len(), 1);
+        write("broken.yaml", "kind: IPClaim\napiVersion: ipam.metal3.io/v1alpha1: no");
+        let Err(error) = documents::<Thing>(folder.path()) else { panic!("it cannot be read") };
+        assert!(error.report().contains("broken.yaml"), "{}", error.report());
     }
 }

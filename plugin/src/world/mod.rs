@@ -13,11 +13,12 @@ mod word;
 
 use std::collections::BTreeMap;
 
-use ipam::api::{IPPool, Kind};
+use ipam::api::{IPPool, Kind, PAUSED_ANNOTATION};
+use jiff::Timestamp;
 use kube::ResourceExt;
 use serde_json::Value;
 
-pub use dump::{Thing, documents};
+pub use dump::{Thing, documents, written};
 pub use joined::Joined;
 pub use machines::Machines;
 pub use object::{Address, Claim, Meta, Owner, Raw, Ready};
@@ -46,7 +47,14 @@ pub struct World {
 pub struct ClusterSeen {
     pub namespace: String,
     pub name: String,
-    pub paused: bool,
+    pause: Option<ClusterPause>,
+}
+
+/// What pauses a Cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ClusterPause {
+    Spec,
+    Annotation,
 }
 
 impl ClusterSeen {
@@ -54,8 +62,24 @@ impl ClusterSeen {
         Self {
             namespace: raw.metadata.namespace.owned(),
             name: raw.metadata.name.owned(),
-            paused: raw.spec["paused"] == true || raw.metadata.paused(),
+            pause: if raw.spec["paused"] == true {
+                Some(ClusterPause::Spec)
+            } else {
+                raw.metadata.paused().then_some(ClusterPause::Annotation)
+            },
         }
+    }
+
+    /// The command that ends its pause; none where it is not paused.
+    pub fn resume(&self) -> Option<String> {
+        let Self { namespace, name, .. } = self;
+        let cluster = format!("clusters.cluster.x-k8s.io {name} -n {namespace}");
+        Some(match self.pause? {
+            ClusterPause::Spec => {
+                format!("kubectl patch {cluster} --type merge -p '{{\"spec\":{{\"paused\":false}}}}'")
+            }
+            ClusterPause::Annotation => format!("kubectl annotate {cluster} {PAUSED_ANNOTATION}-"),
+        })
     }
 }
 
@@ -125,6 +149,16 @@ impl World {
     pub fn claims_of<'a>(&'a self, pool: &'a IPPool) -> impl Iterator<Item = &'a Claim> {
         let (namespace, name) = key(pool);
         self.claims.iter().filter(move |claim| claim.is_of(&namespace, &name))
+    }
+
+    /// When the last of these objects was made, or its deletion asked for.
+    pub fn newest(&self) -> Option<Timestamp> {
+        let claims = self.claims.iter().map(|claim| &claim.meta);
+        let metas = claims.chain(self.addresses.iter().map(|address| &address.meta));
+        let times = metas.flat_map(|meta| [&meta.creation_timestamp, &meta.deletion_timestamp]);
+        let pools = self.pools.iter().map(|pool| &pool.metadata);
+        let of_pools = pools.flat_map(|meta| [&meta.creation_timestamp, &meta.deletion_timestamp]);
+        times.chain(of_pools).flatten().map(|time| time.0).max()
     }
 
     /// The use of all pools.

@@ -62,7 +62,7 @@ async fn every_reason_is_told_with_the_next_command() {
             "kubectl annotate ipclaims.ipam.metal3.io/vip",
         ),
         ("waits-for-pool", "the pool still is paused by its annotation", "kubectl ipam resume still"),
-        ("itself", "the claim itself is paused", "kubectl ipam resume claim/itself"),
+        ("itself", "the claim itself is paused", "kubectl ipam resume ipclaim/itself"),
         (
             "waits-for-cluster",
             "the pool early belongs to Cluster missing, which does not exist yet",

@@ -74,6 +74,25 @@ async fn an_address_that_somebody_takes_up_while_it_is_repaired_keeps_its_finali
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_pool_stays_that_gets_a_claim_while_its_others_are_released() {
+    let scene = Scene::new("delete-pool-claimed").await;
+    scene.create(&[objects::pool("p", "10.0.0.1", "10.0.0.9"), objects::claim("c", "p", None)]);
+    let proxy = Proxy::start(&scene.plane).await.unwrap();
+    let deletion = Match::verb(Verb::Delete).resource("ipclaims");
+    let parked = proxy.add(Rule::new(deletion, Action::HoldBefore).once());
+    let deleting = begun(&scene, &proxy, &["delete-pool", "p", "--release-claims", "--yes", "--wait=false"]);
+    parked.parked(1).await.unwrap();
+    scene.create(&[objects::claim("d", "p", None)]);
+    parked.release();
+    let (code, said) = ended(deleting);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("error: pool p came into use meanwhile\n  because: claim d\n"), "{said}");
+    assert!(said.contains("hint: the claims are released, and the pools stay"), "{said}");
+    let deleted = scene.kubectl(&["get", "ippools", "p", "-o", "jsonpath={.metadata.deletionTimestamp}"]);
+    assert_eq!(deleted, "");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_begun_comes_to_its_end_whoever_stops_reading() {
     let scene = Scene::new("pipe").await;
     scene.create(&[objects::pool("p", "10.0.0.1", "10.0.0.99")]);

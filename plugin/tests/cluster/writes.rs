@@ -75,6 +75,48 @@ async fn pause_and_resume_and_reservations() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn resume_waits_for_those_that_can_be_served_and_says_why_the_others_cannot() {
+    let scene = Scene::new("resume").await.with_controller();
+    scene.done(&["create-pool", "p", "--range", "10.0.0.1-10.0.0.9"]);
+    scene.done(&["pause", "p"]);
+    for claim in [&["served"][..], &["still"], &["beyond", "--ip", "10.0.0.99"]] {
+        scene.done(&[&["claim", "--pool", "p", "--wait=false"], claim].concat());
+    }
+    scene.done(&["pause", "claim/still"]);
+    let said = scene.ipam(&["delete-pool", "p", "--release-claims", "--yes"]);
+    assert_eq!((said.code, said.stdout.as_str()), (1, ""));
+    let told =
+        "error: pool p is paused: its claims would not be released\nhint: `kubectl ipam resume p` ends that";
+    assert!(said.stderr.starts_with(told), "{}", said.stderr);
+
+    let said = scene.ipam(&["resume", "p"]);
+    let resumed = "ippool.ipam.metal3.io/p resumed\nipclaim.ipam.metal3.io/served served\n";
+    assert_eq!((said.code, said.stdout.as_str()), (0, resumed), "{}", said.stderr);
+    let namespace = &scene.namespace;
+    for told in [
+        format!(
+            "claim still is not served: the claim itself is paused; next: `kubectl ipam resume ipclaim/still -n {namespace}`\n"
+        ),
+        format!(
+            "claim beyond is not served: 10.0.0.99 is in no entry of the pool p; next: `kubectl edit ippools p -n {namespace}`\n"
+        ),
+    ] {
+        assert!(said.stderr.contains(&told), "{}", said.stderr);
+    }
+
+    // What is paused is not released either, and whoever waits for it hears so.
+    scene.done(&["pause", "claim/served"]);
+    let said = scene.ipam(&["release", "served", "--yes", "--timeout", "2s"]);
+    assert_eq!(said.code, 124);
+    assert!(said.stderr.contains("because: the claim itself is paused\n"), "{}", said.stderr);
+    assert!(
+        said.stderr.contains("hint: `kubectl ipam explain served` says what is in the way\n"),
+        "{}",
+        said.stderr
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn all_pools_of_a_cluster_are_paused_at_once() {
     let scene = Scene::new("pause-cluster").await;
     for (pool, cluster) in [("p", "k"), ("q", "k"), ("r", "other")] {

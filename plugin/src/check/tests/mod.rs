@@ -347,3 +347,80 @@ fn ci_systems_get_one_case_for_each_check() {
         "{xml}"
     );
 }
+
+/// The command of each finding, and how many mends it has.
+fn commands(world: &World) -> Vec<(String, usize)> {
+    let findings = check(world, now()).into_iter();
+    findings.map(|finding| (finding.command, finding.mends.len())).collect()
+}
+
+/// A leak in the pool `p` of Cluster `c`, and what of that Cluster can be seen.
+fn leak_of_a_cluster(cluster: Value) -> Vec<Value> {
+    let mut objects =
+        vec![pool("p", "10.0.0.1", "10.0.0.9"), address("p-10-0-0-1", "10.0.0.1", "p", "gone"), cluster];
+    objects[0]["spec"]["clusterName"] = "c".into();
+    objects
+}
+
+#[test]
+fn what_a_cluster_pauses_is_left_alone_and_the_command_ends_that_pause() {
+    let cluster = |spec: Value, annotations: Value| {
+        json!({"apiVersion": "cluster.x-k8s.io/v1beta2", "kind": "Cluster",
+               "metadata": {"name": "c", "namespace": "ns", "annotations": annotations}, "spec": spec})
+    };
+    for (cluster, command, mends) in [
+        (cluster(json!({}), json!({})), "kubectl ipam repair -n ns", 2),
+        (
+            cluster(json!({"paused": true}), json!({})),
+            "kubectl patch clusters.cluster.x-k8s.io c -n ns --type merge -p '{\"spec\":{\"paused\":false}}'",
+            0,
+        ),
+        (
+            cluster(json!({}), json!({"cluster.x-k8s.io/paused": ""})),
+            "kubectl annotate clusters.cluster.x-k8s.io c -n ns cluster.x-k8s.io/paused-",
+            0,
+        ),
+    ] {
+        let world = World::of_objects(leak_of_a_cluster(cluster));
+        assert_eq!(commands(&world), [(command.to_owned(), mends)]);
+    }
+}
+
+#[test]
+fn what_a_cluster_that_cannot_be_seen_may_have_paused_is_left_alone() {
+    let mut world = World::of_objects(leak_of_a_cluster(Value::Null));
+    world.clusters = None;
+    assert_eq!(commands(&world), [("kubectl ipam repair -n ns".to_owned(), 2)]);
+    world.unseen.insert(Kind::Cluster, crate::error::Error::new(crate::error::Kind::Failed, "no"));
+    let command = "kubectl auth can-i list clusters.cluster.x-k8s.io -n ns".to_owned();
+    assert_eq!(commands(&world), [(command, 0)]);
+}
+
+#[test]
+fn a_claim_that_is_paused_by_itself_keeps_all_that_it_has() {
+    let mut objects = clean();
+    objects.push(address("p-10-0-0-3", "10.0.0.3", "p", "a"));
+    objects[0]["status"]["indexes"] = json!({"a": "10.0.0.3", "b": "10.0.0.2"});
+    let extra = ("kubectl ipam repair -n ns".to_owned(), 2);
+    assert_eq!(commands(&World::of_objects(objects.clone())), [extra]);
+    objects[1]["metadata"]["annotations"] = json!({"cluster.x-k8s.io/paused": ""});
+    let paused = ("kubectl ipam resume ipclaim/a -n ns".to_owned(), 0);
+    assert_eq!(commands(&World::of_objects(objects)), [paused]);
+}
+
+#[test]
+fn who_has_to_decide_is_shown_the_object_and_not_told_to_take_it_from_a_machine() {
+    let mut objects = clean();
+    objects[0]["spec"]["gateway"] = "10.0.0.253".into();
+    let whois = |ip: &str| (format!("kubectl ipam whois {ip} -n ns"), 0);
+    assert_eq!(commands(&World::of_objects(objects)), [whois("10.0.0.1"), whois("10.0.0.2")]);
+
+    let mut objects = clean();
+    objects[0]["spec"]["preAllocations"] = json!({"c": "10.0.0.2"});
+    assert_eq!(commands(&World::of_objects(objects)), [whois("10.0.0.2")]);
+
+    let mut objects = clean();
+    objects[2]["metadata"]["deletionTimestamp"] = DELETED.into();
+    let shown = "kubectl get ipaddress.ipam.metal3.io/p-10-0-0-1 -n ns -o yaml".to_owned();
+    assert_eq!(commands(&World::of_objects(objects)), [(shown, 0)]);
+}
