@@ -81,7 +81,7 @@ deploy: ## Install on the current context and wait until pools can be made: IMG=
 	@KUBECTL="$(KUBECTL)" config/deploy.sh
 
 .PHONY: undeploy
-undeploy: ## Take the controller away; refuses while claims hold addresses (FORCE=1 leaves these as they are)
+undeploy: ## Take the controller away; refuses while pools, claims or addresses are there (FORCE=1 leaves these as they are)
 	@KUBECTL="$(KUBECTL)" FORCE="$(FORCE)" config/undeploy.sh
 
 .PHONY: image
@@ -164,7 +164,8 @@ explore: ## Small worlds in every possible order, the large ones up to STATES=n 
 ways: ## WAYS=n ways by chance through each small world that is too large to be seen whole
 	WAYS=$(or $(WAYS),1000000) $(CARGO) test --release --test simulation explore::no_way -- --nocapture
 
-# Claims; ARGS may add --scenario S, --kind K, --pools N, --rounds N, --bare, --keep, --watched, --requests or --peer 'COMMAND': docs/benchmarks.md.
+# Claims; ARGS may add --scenario S, --kind K, --pools N, --rounds N, --bare, --keep, --watched, --requests, --profile DIR or
+# --peer 'COMMAND': docs/benchmarks.md.
 CLAIMS ?= 2000
 
 .PHONY: bench

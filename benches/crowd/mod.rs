@@ -56,6 +56,10 @@ impl Which {
     fn uid(self) -> String {
         format!("{:08x}-0000-4000-8000-{:012x}", self.n, self.life)
     }
+
+    fn uid_of_address(self) -> String {
+        format!("{:08x}-0000-4000-9000-{:012x}", self.n, self.life)
+    }
 }
 
 /// The object of an address.
@@ -65,7 +69,7 @@ pub fn address(which: Which, metadata: &Value) -> Seen {
     let mut object = json!({
         "apiVersion": "ipam.metal3.io/v1alpha1", "kind": "IPAddress",
         "metadata": {
-            "name": object_name(ip), "namespace": "bench", "uid": format!("a-{}", which.uid()), "resourceVersion": version.to_string(),
+            "name": object_name(ip), "namespace": "bench", "uid": which.uid_of_address(), "resourceVersion": version.to_string(),
             "finalizers": ["ipaddress.ipam.metal3.io"], "annotations": {"ipam.metal3.io/claim-uid": which.uid()},
             "ownerReferences": [
                 {"apiVersion": "ipam.metal3.io/v1alpha1", "kind": "IPPool", "name": "p", "uid": "pool"},

@@ -9,7 +9,7 @@ use prometheus_client::registry::{Registry, Unit};
 use super::labels::{Answered, Judged, Webhook};
 use crate::admission::{Observer, ReviewEnd};
 
-/// Seconds that a review may take: the API server waits for ten at most.
+/// Seconds that a review may take: the API server waits for five at most.
 const REVIEW_SECONDS: [f64; 10] = [0.001, 0.0025, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 3.0, 10.0];
 
 /// Seconds by the webhook that was asked.
