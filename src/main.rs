@@ -27,12 +27,19 @@ fn run(args: &Args) -> Result<(), args::Error> {
         tracing::debug!("a TLS backend was installed before");
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    runtime.block_on(async {
+    let result = runtime.block_on(async {
+        let mut stopped = std::pin::pin!(args::stopped());
         let process = args.process().await?;
-        args.make_sure(process.client()).await?;
+        tokio::select! {
+            made_sure = args.make_sure(process.client()) => made_sure?,
+            () = &mut stopped => return Ok(()),
+        }
         tracing::info!(version = env!("CARGO_PKG_VERSION"), "ipam-controller starts");
-        process.run(args::stopped()).await?;
+        process.run(stopped).await?;
         tracing::info!("ipam-controller ends");
         Ok(())
-    })
+    });
+    // All that has to come to an end has; what still looks up a name somewhere is not waited for.
+    runtime.shutdown_background();
+    result
 }

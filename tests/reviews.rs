@@ -84,6 +84,15 @@ fn no_review_takes_much_memory_or_time() {
     let reserved: Vec<String> = reserved.collect();
     let reserved = format!(r#""preAllocations":{{{}}},{}"#, reserved.join(","), entries(&wrong));
     is_bounded("reservations", &review(NOTHING, &reserved), "is invalid");
+    let long = "x".repeat(BODY - 2000);
+    let subnet = entries(&format!(r#"{{"subnet":"{long}"}}"#));
+    is_bounded("a long text", &review(NOTHING, &subnet), "is invalid");
+    let key = format!(r#""preAllocations":{{"{long}":"x"}},{NOTHING}"#);
+    is_bounded("a long name", &review(NOTHING, &key), "is invalid");
+    let no_spec = format!(r#""gateway":["{long}"],{NOTHING}"#);
+    is_bounded("a spec that cannot be read", &review(NOTHING, &no_spec), "is invalid");
+    let uid = review(NOTHING, NOTHING).replace(r#""uid":"u""#, &format!(r#""uid":"{long}""#));
+    is_bounded("a long uid", &uid, "more than");
     let servers = format!(r#""dnsServers":[{}],{}"#, repeated(r#""10.0.0.1""#, 40_000), entries(&wrong));
     is_bounded("name servers", &review(NOTHING, &servers), "is invalid");
 }

@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -22,6 +23,8 @@ pub struct Bounds {
     pub next: Duration,
     /// How long the body of a request may take.
     pub body: Duration,
+    /// How large the head of a request may be, in bytes.
+    pub head: usize,
     /// How many connections there may be; what comes on top of that is closed at once.
     pub connections: usize,
 }
@@ -29,17 +32,23 @@ pub struct Bounds {
 impl Default for Bounds {
     fn default() -> Self {
         let (first, next) = (Duration::from_secs(10), Duration::from_mins(2));
-        Self { first, next, body: Duration::from_secs(10), connections: 1024 }
+        Self { first, next, body: Duration::from_secs(10), head: 32 << 10, connections: 1024 }
     }
 }
 
 impl Bounds {
+    /// For whoever asks once and goes, as the kubelet does: so nobody keeps the places from it by keeping connections.
+    pub fn brief() -> Self {
+        let time = Duration::from_secs(2);
+        Self { first: time, next: time, body: time, ..Self::default() }
+    }
+
     /// The same server within these bounds. It speaks HTTP/1.1 alone: HTTP/2 has had its floods of requests.
     pub(crate) fn around<A>(&self, server: Server<SocketAddr, A>) -> Server<SocketAddr, Door<A>> {
         let places = Arc::new(Semaphore::new(self.connections));
         let mut server = server.http1_only().first_request_timeout(self.first);
-        server.http_builder().http1().header_read_timeout(self.next);
-        server.map(|inner| Door { inner, places })
+        server.http_builder().http1().header_read_timeout(self.next).max_buf_size(self.head);
+        server.map(|inner| Door { inner, places, refused: Arc::default() })
     }
 }
 
@@ -48,6 +57,19 @@ impl Bounds {
 pub(crate) struct Door<A> {
     inner: A,
     places: Arc<Semaphore>,
+    /// So many found no place.
+    refused: Arc<AtomicU64>,
+}
+
+impl<A> Door<A> {
+    /// Says of the first that finds no place that it has none, and of each power of two after it.
+    fn refuse(&self) -> io::Error {
+        let refused = self.refused.fetch_add(1, Relaxed) + 1;
+        if refused.is_power_of_two() {
+            tracing::warn!(refused, "a connection is closed, as there are too many");
+        }
+        io::Error::other("there are too many connections")
+    }
 }
 
 impl<A, I, S> Accept<I, S> for Door<A>
@@ -60,10 +82,10 @@ where
     type Future = Pin<Box<dyn Future<Output = io::Result<(Self::Stream, Self::Service)>> + Send>>;
 
     fn accept(&self, stream: I, service: S) -> Self::Future {
-        let place = self.places.clone().try_acquire_owned();
+        let place = self.places.clone().try_acquire_owned().map_err(|_| self.refuse());
         let accepted = self.inner.accept(stream, service);
         Box::pin(async move {
-            let place = place.map_err(|_| io::Error::other("there are too many connections"))?;
+            let place = place?;
             let (stream, inner) = accepted.await?;
             Ok((stream, Seated { inner, _place: Arc::new(place) }))
         })
@@ -145,6 +167,14 @@ mod tests {
         let address = served(&Bounds { next: SOON, ..Bounds::default() });
         let answer = said(address, WHOLE).await;
         assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("ok"), "{answer}");
+    }
+
+    #[tokio::test]
+    async fn a_head_without_an_end_is_not_kept() {
+        let address = served(&Bounds::default());
+        let head = format!("GET / HTTP/1.1\r\nhost: {}", "x".repeat(64 << 10));
+        let answer = said(address, head.leak().as_bytes()).await;
+        assert!(answer.starts_with("HTTP/1.1 431"), "{answer}");
     }
 
     #[tokio::test]

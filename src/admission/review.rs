@@ -3,6 +3,8 @@
 //! It is read by hand, and only as far as it is needed: a typed reader would answer an object of the wrong form with an
 //! error of its own, which the API server takes for a failure of the webhook.
 
+use std::borrow::Cow;
+
 use k8s_openapi::ByteString;
 use serde_json::{Value, json};
 
@@ -82,6 +84,13 @@ impl Request {
         let request = &review["request"];
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let uid = text(&request["uid"]);
+        let is_long = |value: &Value| value.as_str().is_some_and(|text| text.len() > LONGEST_NAME);
+        let metadata = &request["object"]["metadata"];
+        let names = [&request["name"], &metadata["name"], &metadata["generateName"]];
+        if names.into_iter().chain([&request["uid"], &request["namespace"]]).any(is_long) {
+            let why = format!("a name or uid in it has more than {LONGEST_NAME} bytes");
+            return Err(Malformed { uid: String::new(), why });
+        }
         let malformed = |why: &str| Malformed { uid: uid.clone(), why: why.to_owned() };
         if review["apiVersion"] != "admission.k8s.io/v1" || review["kind"] != "AdmissionReview" {
             return Err(malformed("it is no AdmissionReview of admission.k8s.io/v1"));
@@ -104,8 +113,6 @@ impl Request {
         if operation == Operation::Update && !request["oldObject"].is_object() {
             return Err(malformed("it has no old object"));
         }
-        let metadata = &request["object"]["metadata"];
-        let names = [&request["name"], &metadata["name"], &metadata["generateName"]];
         let name = names.into_iter().map(text).find(|name| !name.is_empty()).unwrap_or_default();
         let namespace = text(&request["namespace"]);
         let (old, new) = (review["request"]["oldObject"].take(), review["request"]["object"].take());
@@ -186,17 +193,46 @@ fn refusal(uid: &str, code: u16, reason: &str, message: &str) -> Value {
 /// As many violations are named; the others are counted.
 const NAMED: usize = 100;
 
+/// No name that the API server lets through is longer, nor is its own uid.
+const LONGEST_NAME: usize = 300;
+
+/// As much of a text is repeated, in bytes: what is sent may be seven megabytes of one.
+const REPEATED: usize = 1024;
+
+/// The violations that are named, as far as they are repeated.
+fn named(violations: &[Violation]) -> impl Iterator<Item = Violation> {
+    violations.iter().take(NAMED).map(|violation| {
+        let value = match &violation.value {
+            Value::String(text) => json!(shortened(text)),
+            Value::Array(_) | Value::Object(_) => {
+                let text = violation.value.to_string();
+                if text.len() > REPEATED { json!(shortened(&text)) } else { violation.value.clone() }
+            }
+            value => value.clone(),
+        };
+        Violation::new(shortened(&violation.field), value, shortened(&violation.detail))
+    })
+}
+
+/// As much of a text as is repeated.
+fn shortened(text: &str) -> Cow<'_, str> {
+    if text.len() <= REPEATED {
+        return Cow::Borrowed(text);
+    }
+    let end = (0..=REPEATED).rev().find(|&end| text.is_char_boundary(end)).unwrap_or_default();
+    Cow::Owned(format!("{}…", &text[..end]))
+}
+
 /// The status by which the API server itself refuses an invalid object, so that clients find the fields in it.
 fn invalid(kind: Kind, name: &str, violations: &[Violation]) -> Value {
     let (group, kind) = (kind.group(), kind.name());
     let each = said(violations);
-    let violations = &violations[..violations.len().min(NAMED)];
     let all = if let [one] = each.as_slice() { one.clone() } else { format!("[{}]", each.join(", ")) };
-    let cause = |violation: &Violation| {
+    let cause = |violation: Violation| {
         let message = format!("Invalid value: {}: {}", violation.value, violation.detail);
         json!({"reason": "FieldValueInvalid", "field": violation.field, "message": message})
     };
-    let causes: Vec<Value> = violations.iter().map(cause).collect();
+    let causes: Vec<Value> = named(violations).map(cause).collect();
     json!({
         "status": "Failure", "code": 422, "reason": "Invalid",
         "message": format!("{kind}.{group} \"{name}\" is invalid: {all}"),
@@ -206,9 +242,11 @@ fn invalid(kind: Kind, name: &str, violations: &[Violation]) -> Value {
 
 /// The violations in words.
 pub(super) fn said(violations: &[Violation]) -> Vec<String> {
-    let named = violations.iter().take(NAMED).map(ToString::to_string);
     let more = violations.len().saturating_sub(NAMED);
-    named.chain((more > 0).then(|| format!("and {more} more"))).collect()
+    named(violations)
+        .map(|violation| violation.to_string())
+        .chain((more > 0).then(|| format!("and {more} more")))
+        .collect()
 }
 
 #[cfg(test)]
@@ -269,6 +307,22 @@ mod tests {
             "{message}"
         );
         assert_eq!(status["details"]["causes"].as_array().unwrap().len(), NAMED);
+    }
+
+    #[test]
+    fn of_a_long_text_the_beginning_is_repeated() {
+        let request = read(&sent("CREATE", &Value::Null, &json!({}))).unwrap();
+        // The second of its bytes is the last that there is room for.
+        let long = format!("{}ü{}", "x".repeat(REPEATED - 1), "y".repeat(9000));
+        let wrong = Violation::new(format!("spec.{long}"), json!({"a": long}), long.clone());
+        let answer = Verdict::Invalid(vec![wrong.clone()]).answer(Kind::Pool, &request).to_string();
+        assert!(answer.len() < 8 * REPEATED && !answer.contains('y'), "{answer}");
+        let said = said(&[wrong]).concat();
+        assert!(said.ends_with(&format!("{}…", "x".repeat(REPEATED - 1))), "{said}");
+        let mut review = sent("CREATE", &Value::Null, &json!({}));
+        review["request"]["uid"] = json!("u".repeat(LONGEST_NAME + 1));
+        let malformed = read(&review).unwrap_err();
+        assert!(malformed.uid.is_empty() && malformed.why.contains("more than 300 bytes"), "{malformed}");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The API server: which, as whom, and how much is asked of it.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::apply::Rate;
 use crate::controller::current_leader;
@@ -74,11 +75,18 @@ impl Connection {
 
     /// Makes sure that the API server answers.
     pub async fn reach(&self, client: &Client) -> Result<(), Error> {
-        let Err(error) = client.apiserver_version().await else { return Ok(()) };
+        let cause = match tokio::time::timeout(PATIENCE, client.apiserver_version()).await {
+            Ok(Ok(_)) => return Ok(()),
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => format!("no answer within {PATIENCE:?}"),
+        };
         let url = self.config().await?.cluster_url.to_string();
-        Err(Error::Unreachable { url, cause: error.to_string() })
+        Err(Error::Unreachable { url, cause })
     }
 }
+
+/// How long the API server may take to answer before anything is begun.
+const PATIENCE: Duration = Duration::from_secs(15);
 
 /// The API server where nothing is said of it. A pod may have a kubeconfig in its home for something else, so its own
 /// account comes before that file.
@@ -101,12 +109,15 @@ async fn inferred() -> Result<Config, Error> {
     reason = "an edge: whether a lease has run out is asked once, at the start"
 )]
 pub async fn refuse_if_led(client: &Client) -> Result<(), Error> {
-    match current_leader(client.clone(), jiff::Timestamp::now()).await {
-        Ok(None) => Ok(()),
-        Ok(Some(leader)) => Err(Error::Led { namespace: leader.namespace, identity: leader.identity }),
-        Err(error) => {
-            tracing::warn!(%error, "leases cannot be listed: whether another controller runs is not known");
-            Ok(())
+    let asked = tokio::time::timeout(PATIENCE, current_leader(client.clone(), jiff::Timestamp::now()));
+    let error = match asked.await {
+        Ok(Ok(None)) => return Ok(()),
+        Ok(Ok(Some(leader))) => {
+            return Err(Error::Led { namespace: leader.namespace, identity: leader.identity });
         }
-    }
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => format!("no answer within {PATIENCE:?}"),
+    };
+    tracing::warn!(error, "leases cannot be listed: whether another controller runs is not known");
+    Ok(())
 }

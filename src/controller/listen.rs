@@ -80,8 +80,8 @@ impl Listen {
 }
 
 /// Serves plain HTTP for ever.
-pub(super) async fn serve(listener: TcpListener, router: Router) -> io::Result<()> {
-    let server = Bounds::default().around(axum_server::from_tcp(listener)?);
+pub(super) async fn serve(listener: TcpListener, bounds: Bounds, router: Router) -> io::Result<()> {
+    let server = bounds.around(axum_server::from_tcp(listener)?);
     server.serve(router.into_make_service()).await
 }
 

@@ -204,7 +204,7 @@ impl Process {
         let ready = std::iter::once(pulse.is_synced()).chain(std::mem::take(&mut self.ready));
         let router = health::router(vec![pulse.alive()], ready.collect());
         tracing::info!(address = place(&listener), "health is served");
-        servers.spawn(async { ended("health", serve(listener, router).await) });
+        servers.spawn(async { ended("health", serve(listener, Bounds::brief(), router).await) });
     }
 
     fn serve_metrics(&mut self, ask: Questions, servers: &mut JoinSet<()>) -> Result<(), Error> {
@@ -212,7 +212,7 @@ impl Process {
         let address = place(&listener);
         if self.endpoints.insecure_diagnostics {
             let router = metrics::router(self.metrics.clone(), ask, None);
-            servers.spawn(async { ended("metrics", serve(listener, router).await) });
+            servers.spawn(async { ended("metrics", serve(listener, Bounds::default(), router).await) });
         } else {
             let (certificate, key) = metrics::self_signed(clock::wall())?;
             let config = Arc::new(self.endpoints.tls.server(vec![certificate], key)?);

@@ -29,7 +29,7 @@ pub mod standing;
 mod wait;
 
 pub use binaries::{Binaries, Tool};
-pub use control_plane::{Component, ControlPlane, Options, Stored};
+pub use control_plane::{Component, ControlPlane, Options, Stored, free_port};
 pub use crds::{capi_crds, cert_manager_crds, prometheus_operator_crds};
 pub use error::Error;
 pub use pins::{Pins, pins};

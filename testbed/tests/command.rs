@@ -82,6 +82,30 @@ fn state(dir: &Path) -> Value {
 }
 
 /// The owner's process, and those of the components.
+/// A folder whose control plane ends with its test, whatever becomes of that.
+struct Folder(TempDir);
+
+impl Folder {
+    fn new() -> Self {
+        Self(TempDir::new().unwrap())
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        for dir in [self.path().to_owned(), self.path().join(NAMED)] {
+            drop(testbed(&dir, &["down"]).output());
+        }
+    }
+}
+
+/// A folder in it whose name a shell would split.
+const NAMED: &str = "a folder";
+
 fn pids(state: &Value) -> Vec<i64> {
     let components = state["components"].as_object().unwrap().values();
     components.chain([&state["owner"]]).map(|process| process["pid"].as_i64().unwrap()).collect()
@@ -89,8 +113,8 @@ fn pids(state: &Value) -> Vec<i64> {
 
 #[test]
 fn up_status_env_and_down_go_together() {
-    let home = TempDir::new().unwrap();
-    let dir = home.path().join("a folder");
+    let home = Folder::new();
+    let dir = home.path().join(NAMED);
     assert_eq!(run(&dir, &["status"]).status.code(), Some(1));
 
     let up = run(&dir, &["up"]);
@@ -132,7 +156,7 @@ fn up_status_env_and_down_go_together() {
 
 #[test]
 fn a_killed_owner_leaves_nothing_and_up_works_again() {
-    let dir = TempDir::new().unwrap();
+    let dir = Folder::new();
     let mut owner = Companion::owner(dir.path());
     let pids = pids(&state(dir.path()));
     assert_eq!(pids.len(), 4);
@@ -151,7 +175,7 @@ fn a_killed_owner_leaves_nothing_and_up_works_again() {
 
 #[test]
 fn a_control_plane_that_breaks_ends_and_status_says_why() {
-    let dir = TempDir::new().unwrap();
+    let dir = Folder::new();
     let up = run(dir.path(), &["up", "--no-controller-manager"]);
     assert!(up.status.success(), "{}", stderr(&up));
     let state = state(dir.path());
@@ -166,7 +190,7 @@ fn a_control_plane_that_breaks_ends_and_status_says_why() {
 
 #[test]
 fn two_that_start_at_once_get_the_same_control_plane() {
-    let dir = TempDir::new().unwrap();
+    let dir = Folder::new();
     let ups = [(); 2].map(|()| testbed(dir.path(), &["up"]).stdout(Stdio::piped()).spawn().unwrap());
     let [one, two] = ups.map(|up| up.wait_with_output().unwrap());
     assert!(one.status.success() && two.status.success());
@@ -176,7 +200,7 @@ fn two_that_start_at_once_get_the_same_control_plane() {
 
 #[test]
 fn a_second_owner_of_the_same_folder_is_refused() {
-    let dir = TempDir::new().unwrap();
+    let dir = Folder::new();
     let mut owner = Companion::owner(dir.path());
     let second = run(dir.path(), &["up", "--foreground"]);
     assert_eq!(second.status.code(), Some(1));
@@ -199,7 +223,7 @@ fn write_state(dir: &Path, pid: u32) {
 
 #[test]
 fn a_state_from_before_harms_nobody_who_has_its_number_now() {
-    let dir = TempDir::new().unwrap();
+    let dir = Folder::new();
     let mut bystander = Companion::sleeper();
     write_state(dir.path(), bystander.0.id());
     assert_eq!(run(dir.path(), &["status"]).status.code(), Some(1));
@@ -210,7 +234,7 @@ fn a_state_from_before_harms_nobody_who_has_its_number_now() {
 
 #[test]
 fn a_folder_that_somebody_unknown_uses_is_left_alone() {
-    let dir = TempDir::new().unwrap();
+    let dir = Folder::new();
     let mut bystander = Companion::sleeper();
     write_state(dir.path(), bystander.0.id());
     let lock = File::create(dir.path().join("lock")).unwrap();
@@ -301,6 +325,6 @@ fn a_module_proxy_out_of_reach_is_named_with_both_ways_out() {
 
 #[test]
 fn a_command_that_does_not_exist_is_a_usage_error() {
-    let dir = TempDir::new().unwrap();
+    let dir = Folder::new();
     assert_eq!(run(dir.path(), &["sideways"]).status.code(), Some(2));
 }

@@ -319,4 +319,9 @@ async fn l5_a_pool_stays_until_the_last_address_of_either_kind_is_gone() {
     let gone = || async { scene.pools.get_opt("p").await.unwrap().is_none().then_some(()) };
     scene.until("the pool is gone", gone).await;
     assert_eq!(scene.addresses.list(&ListParams::default()).await.unwrap().items.len(), 0);
+    // It was let go after the last address, and not when there just happened to be none of one kind.
+    let log = scene.proxy.log();
+    let last = |of: Match| log.iter().rposition(|entry| of.includes(&entry.call)).unwrap();
+    let let_go = |resource: &str| Match::verb(Verb::Patch).resource(resource).body("remove");
+    assert!(last(let_go(&scene.addresses_resource())) < last(let_go("ippools")));
 }

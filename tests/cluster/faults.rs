@@ -23,7 +23,7 @@ fn steps(scene: &Scene) -> Vec<(&'static str, Match)> {
         ("take", Match::verb(Verb::Post).resource(addresses)),
         ("publish", Match::verb(Verb::Patch).resource(claims).subresource("status")),
         ("delete", Match::verb(Verb::Delete).resource(addresses)),
-        ("strip the address", Match::verb(Verb::Patch).resource(addresses)),
+        ("strip the address", Match::verb(Verb::Patch).resource(addresses).body("remove")),
         ("let the claim go", Match::verb(Verb::Patch).resource(claims).body("remove")),
     ]
 }
@@ -39,7 +39,7 @@ async fn comes_and_goes(scene: &Scene, name: &str) {
 }
 
 async fn l3_a_lost_reply_to_any_write_loses_nothing(family: Family) {
-    let scene = Scene::with_pool(family, "l3", "10.0.0.1", "10.0.0.1").await;
+    let scene = Scene::that_keeps_leaks(family, "l3", "10.0.0.1", "10.0.0.1").await;
     comes_and_goes(&scene, "warm-up").await;
     for (n, (step, write)) in steps(&scene).into_iter().enumerate() {
         let lost = scene.proxy.add(Rule::new(write, Action::CutAfter).once());
@@ -50,7 +50,7 @@ async fn l3_a_lost_reply_to_any_write_loses_nothing(family: Family) {
 }
 
 async fn l7_s2_no_refusal_of_any_write_is_final(family: Family) {
-    let scene = Scene::with_pool(family, "l7", "10.0.0.1", "10.0.0.1").await;
+    let scene = Scene::that_keeps_leaks(family, "l7", "10.0.0.1", "10.0.0.1").await;
     comes_and_goes(&scene, "warm-up").await;
     for (n, (step, write)) in steps(&scene).into_iter().enumerate() {
         for (m, reply) in [

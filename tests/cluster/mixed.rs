@@ -7,9 +7,11 @@ use ipam::api::{Family, Kind};
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::json;
-use testbed::proxy::{Match, Verb};
+use testbed::proxy::{Match, Verb, WatchHold};
 
 use crate::history::{History, Writers};
+use crate::process::ALONE;
+use crate::replica::Replica;
 use crate::scene::{Scene, published};
 
 /// The fixed share of every test run. `make mixed` sets more.
@@ -75,25 +77,31 @@ async fn d1_d3_d7_claims_of_both_kinds_under_lagging_watches_double_nothing() {
 
 #[tokio::test]
 async fn d1_two_controllers_at_once_double_nothing() {
-    let mut scene = Scene::new("two").await;
+    let scene = Scene::new("two").await;
     let history = History::begin(&scene).await;
-    let second = scene.second_proxy().await;
-    // Each sees the claims of one kind late, and so hands out the lowest addresses to those of the other.
-    let first_held = scene.proxy.hold_watch(Kind::Claim(Family::Capi).resource().plural);
-    let second_held = second.hold_watch(Kind::Claim(Family::Metal3).resource().plural);
-    scene.start_controller();
-    let _other = scene.start_beside(&second);
     scene.create_pool("p", &json!({"pools": [{"start": "10.0.0.1", "end": "10.0.0.60"}]})).await;
+    let first = Replica::start(&scene, "first", &ALONE).await;
+    let second = Replica::start(&scene, "second", &ALONE).await;
+    first.leads().await;
+    second.leads().await;
     scene.pool_is("p", "Available").await;
+    // Each sees the claims of one kind late, and so hands out the lowest addresses to those of the other; neither sees what the
+    // other has made before all has been taken.
+    let addresses = [&first, &second].map(|of| of.proxy.hold_watch("ipaddresses"));
+    let claims = [(&first, Family::Capi), (&second, Family::Metal3)]
+        .map(|(of, family)| of.proxy.hold_watch(Kind::Claim(family).resource().plural));
     make(&scene, 40).await;
-    first_held.buffered(20).await.unwrap();
-    second_held.buffered(20).await.unwrap();
-    first_held.release();
-    second_held.release();
+    for held in &claims {
+        held.buffered(20).await.unwrap();
+    }
+    for of in [&first, &second] {
+        of.proxy.seen(&Match::verb(Verb::Post).resource("ipaddresses"), 20).await.unwrap();
+    }
+    addresses.into_iter().chain(claims).for_each(WatchHold::release);
     all_bound(&scene).await;
     scene.in_order().await;
     history.judge(&scene, Writers::Several).await;
     // Both did take the same addresses: else this would prove nothing.
     let withdrawn = Match::verb(Verb::Delete).resource("ipaddresses");
-    assert!(scene.proxy.count(&withdrawn) + second.count(&withdrawn) > 0);
+    assert!(first.proxy.count(&withdrawn) + second.proxy.count(&withdrawn) > 0);
 }

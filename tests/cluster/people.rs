@@ -16,6 +16,7 @@ for_both_families!(
     d6_an_address_that_is_removed_by_force_is_given_back_to_its_claim,
     an_address_that_is_deleted_while_its_claim_lives_is_made_again,
     l4_d10_an_address_whose_claim_was_torn_away_is_released,
+    d10_an_address_whose_claim_was_never_seen_is_not_released_as_the_api_server_has_that_claim,
     l2_a_claim_that_is_deleted_while_its_address_was_never_seen_leaves_nothing,
     l2_a_claim_that_is_deleted_while_the_watch_of_its_address_lags_leaves_nothing,
     d3_d7_claims_of_a_lagging_watch_get_one_address_each,
@@ -69,6 +70,30 @@ async fn l4_d10_an_address_whose_claim_was_torn_away_is_released(family: Family)
     scene.delete_claim("c").await;
     scene.address_gone("p-10-0-0-1").await;
     scene.bound("stays").await;
+    scene.in_order().await;
+}
+
+async fn d10_an_address_whose_claim_was_never_seen_is_not_released_as_the_api_server_has_that_claim(
+    family: Family,
+) {
+    let mut scene = Scene::with_pool(family, "d10-stale", "10.0.0.1", "10.0.0.9").await;
+    let second = Replica::start(&scene, "second", &ALONE).await;
+    second.leads().await;
+    let claims = second.proxy.hold_watch(scene.claims_resource());
+    scene.create_claim("c").await;
+    assert_eq!(scene.bound("c").await, "10.0.0.1");
+    let uid = scene.addresses.get("p-10-0-0-1").await.unwrap().uid();
+    scene.kill_controller();
+    // Longer than the grace: it has lost its claim, as far as the watches say. So that is read.
+    let read = Match::verb(Verb::Get).resource(scene.claims_resource()).name("c");
+    second.proxy.seen(&read, 1).await.unwrap();
+    // A claim that is served afterwards shows that the answer was acted on.
+    let other = family.other();
+    scene.create_claim_of(other, "next", "p", json!({})).await;
+    assert_eq!(scene.bound_of(other, "next").await, "10.0.0.2");
+    assert_eq!(second.proxy.count(&Match::verb(Verb::Delete)), 0);
+    assert_eq!(scene.addresses.get("p-10-0-0-1").await.unwrap().uid(), uid);
+    claims.release();
     scene.in_order().await;
 }
 
@@ -131,6 +156,8 @@ async fn d3_d7_claims_of_a_lagging_watch_get_one_address_each(family: Family) {
     for n in 0..20 {
         scene.bound(&format!("c{n}")).await;
     }
+    // What it has written itself counts though no watch shows it: each claim has taken once, and come upon no name of another.
+    assert_eq!(scene.proxy.count(&Match::verb(Verb::Post).resource(&scene.addresses_resource())), 21);
     addresses.release();
     scene.in_order().await;
 }

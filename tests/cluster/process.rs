@@ -144,11 +144,17 @@ fn lists_of_term(log: &str, kind: Kind) -> bool {
 #[tokio::test]
 async fn a_lease_that_is_given_back_is_taken_at_once() {
     let scene = scene("back").await;
-    let (mut leader, standby) = pair(&scene).await;
+    // Nobody in this test waits until such a lease is over.
+    let election = ["--leader-elect", "--leader-elect-lease-duration=300s"];
+    let pace = ["--leader-elect-renew-deadline=200s", "--leader-elect-retry-period=200ms"];
+    let flags = [election, pace].concat();
+    let mut leader = Replica::start(&scene, "first", &flags).await;
+    leader.leads().await;
+    let standby = Replica::start(&scene, "second", &flags).await;
+    standby.stands_by().await;
     leader.signal(Signal::TERM);
     assert!(leader.ended().await.success(), "{}", leader.log());
     standby.leads().await;
-    // Its own record has not run out: nobody waited for that.
     assert!(leader.log().contains("the lease is given back"), "{}", leader.log());
     scene.create_claim("c").await;
     scene.bound("c").await;
@@ -372,9 +378,9 @@ async fn a_given_rate_is_kept() {
     assert!(took >= Duration::from_secs(1) * (requests - 1) / QPS, "{requests} requests took {took:?}");
 }
 
-/// A port that is free now.
+/// A port that is free now, and that no outgoing connection is given.
 pub fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    testbed::free_port().unwrap()
 }
 
 #[tokio::test]

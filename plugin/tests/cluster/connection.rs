@@ -104,11 +104,11 @@ async fn a_request_that_is_not_answered_in_time_has_failed() {
     let held = proxy.add(Rule::new(list, Action::HoldBefore));
     let config = proxy.kubeconfig(scene.plane.admin_token()).unwrap();
     let namespace = scene.namespace.clone();
-    let status = ["status", "-n", &namespace, "--request-timeout", "300ms"];
+    let status = ["status", "-n", &namespace, "--request-timeout", "3s"];
     let said = with(&[&config], &status);
     assert_eq!((said.code, said.stdout.as_str()), (1, ""), "{}", said.stderr);
     let hint = "hint: --request-timeout says how long a request may take\n";
-    assert!(said.stderr.contains("no answer within 300ms"), "{}", said.stderr);
+    assert!(said.stderr.contains("no answer within 3s"), "{}", said.stderr);
     assert!(said.stderr.ends_with(hint), "{}", said.stderr);
     held.parked(1).await.unwrap();
 }

@@ -113,16 +113,23 @@ impl Candidate {
     /// What to do about the lease, of which this was read at `now`.
     pub fn next(&mut self, record: Option<Record>, now: Duration) -> Step {
         let Some(record) = record else {
-            self.seen = None;
-            return Step::Create;
+            // Whoever held it may not know yet that somebody has deleted it.
+            let left = self.left(now);
+            return if left.is_zero() { Step::Create } else { Step::Wait(left) };
         };
         self.saw(&record, now);
         if record.holder == self.identity {
             return Step::Renew(record);
         }
-        let since = self.seen.as_ref().map_or(now, |(_, since)| *since);
-        let left = (since + record.lease).saturating_sub(now);
-        if record.holder.is_empty() || left.is_zero() { Step::Take(record) } else { Step::Wait(left) }
+        let left = self.left(now);
+        if left.is_zero() { Step::Take(record) } else { Step::Wait(left) }
+    }
+
+    /// For how long another that was seen to hold the lease may still go by that.
+    fn left(&self, now: Duration) -> Duration {
+        let other =
+            self.seen.as_ref().filter(|(seen, _)| !seen.holder.is_empty() && seen.holder != self.identity);
+        other.map_or(Duration::ZERO, |(seen, since)| (*since + seen.lease).saturating_sub(now))
     }
 }
 
@@ -141,6 +148,19 @@ mod tests {
     #[test]
     fn a_lease_that_does_not_exist_is_made() {
         assert_eq!(Candidate::new("me".into()).next(None, at(7)), Step::Create);
+    }
+
+    #[test]
+    fn a_lease_that_somebody_has_deleted_is_made_anew_once_it_would_have_been_over() {
+        let mut me = Candidate::new("me".into());
+        me.next(Some(record("other", "1")), at(0));
+        assert_eq!(me.next(None, at(5)), Step::Wait(at(10)));
+        assert_eq!(me.next(None, at(15)), Step::Create);
+        // One's own, or one that was given back, keeps nobody.
+        for holder in ["me", ""] {
+            me.next(Some(record(holder, "2")), at(20));
+            assert_eq!(me.next(None, at(20)), Step::Create);
+        }
     }
 
     #[test]

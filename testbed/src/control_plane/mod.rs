@@ -32,6 +32,7 @@ use crate::{
 
 pub use etcd::Stored;
 pub(crate) use kubeconfig::{config, kubeconfig_text};
+pub use ports::free as free_port;
 
 /// How often new ports are tried when somebody takes the chosen ones meanwhile.
 const ATTEMPTS: usize = 5;
@@ -124,10 +125,12 @@ impl ControlPlane {
     /// Those of [`start`](Self::start); the next call tries again.
     pub async fn shared() -> Result<Arc<Self>, Error> {
         static SHARED: OnceCell<Arc<ControlPlane>> = OnceCell::const_new();
-        SHARED
-            .get_or_try_init(|| async { Self::start(Options::default()).await.map(Arc::new) })
-            .await
-            .cloned()
+        // Tests read from the store what happened, however long ago.
+        let keep = || Options {
+            apiserver_arguments: vec!["--etcd-compaction-interval=0".to_owned()],
+            ..Options::default()
+        };
+        SHARED.get_or_try_init(|| async { Self::start(keep()).await.map(Arc::new) }).await.cloned()
     }
 
     async fn start_once(binaries: &Binaries, options: &Options) -> Result<Self, Error> {

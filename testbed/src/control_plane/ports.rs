@@ -11,7 +11,10 @@ use std::{
 const WANTED: Range<u16> = 12_000..30_000;
 
 /// A port of 127.0.0.1 on which nothing listens. Another process may take it before it is used: try again then.
-pub(super) fn free() -> io::Result<u16> {
+///
+/// # Errors
+/// No port can be had.
+pub fn free() -> io::Result<u16> {
     let range = WANTED.start..WANTED.end.min(first_ephemeral().unwrap_or(WANTED.end));
     for _ in 0..100 {
         // Where the kernel's range leaves no room below, any port has to do.

@@ -56,6 +56,9 @@ async fn no_seed_of_faults_doubles_leaks_or_strands_an_address() {
     let passed = seeds.len() - failed.len();
     println!("{tally}{passed} of {} seeds passed, in {:.0?}", seeds.len(), start.elapsed());
     assert!(failed.is_empty(), "these seeds failed: {failed:?}; CHAOS_SEED=n runs one");
+    for what in ["claims made", "claims bound at the end"] {
+        assert!(tally.of("what came of it", what) > 0, "no {what}: this would prove nothing");
+    }
 }
 
 /// Seeds one after the other, on control planes of their own; returns those that failed.

@@ -29,6 +29,13 @@ impl Tally {
     }
 }
 
+impl Tally {
+    /// How often something happened.
+    pub fn of(&self, group: &'static str, what: &'static str) -> u64 {
+        self.0.lock().unwrap().others.get(&(group, what)).copied().unwrap_or_default()
+    }
+}
+
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let counts = self.0.lock().unwrap();

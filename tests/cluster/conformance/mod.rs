@@ -45,6 +45,14 @@ async fn the_model_of_the_api_server_and_a_real_one_do_the_same() {
         run.outcomes.iter().for_each(|name| *counts.entry(*name).or_insert(0) += 1);
     }
     println!("{} sequences of {STEPS} steps: {counts:?}", runs.len());
+    if !aloud {
+        for outcome in ["seen", "gone", "exists", "names", "guard failed"] {
+            assert!(
+                counts.contains_key(outcome),
+                "nothing was {outcome}: this would prove less than it seems"
+            );
+        }
+    }
 }
 
 /// A sequence that was run.
