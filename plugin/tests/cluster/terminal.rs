@@ -1,6 +1,7 @@
 //! What a person at a terminal is asked, and told.
 
 use std::process::Command;
+use std::sync::Arc;
 
 use rexpect::process::WaitStatus;
 use rexpect::session::PtySession;
@@ -133,6 +134,31 @@ async fn who_says_no_or_breaks_off_changes_nothing() {
     .await;
     assert_eq!(code, Some(130));
     assert_eq!(scene.done(&["status", "-o", "name"]), "ippool.ipam.metal3.io/p\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_wrong_any_more_once_somebody_has_agreed_is_left_alone() {
+    let scene = Arc::new(Scene::new("repair-asks").await);
+    let leaked = |n: u8, claim: &str| {
+        let (name, ip) = (format!("p-10-0-0-{n}"), format!("10.0.0.{n}"));
+        objects::address(&name, &ip, "p", claim, "11111111-1111-4111-8111-111111111111")
+    };
+    scene.create(&[objects::pool("p", "10.0.0.1", "10.0.0.9"), leaked(1, "back"), leaked(2, "gone")]);
+    let there = scene.clone();
+    let code = play(at_a_terminal(&scene, &["repair"]), move |session| {
+        session.exp_string("Go on?")?;
+        // Its claim is made again, and is to have the address.
+        there.create(&[objects::claim("back", "p", None)]);
+        session.send("y")?;
+        session.flush()?;
+        session.exp_string("2 writes left out: what they mend has changed meanwhile")?;
+        session.exp_string("ipaddress.ipam.metal3.io/p-10-0-0-2 deleted")?;
+        Ok(())
+    })
+    .await;
+    assert_eq!(code, Some(0));
+    let left = scene.kubectl(&["get", "ipaddresses.ipam.metal3.io", "-o", "name"]);
+    assert_eq!(left, "ipaddress.ipam.metal3.io/p-10-0-0-1\n");
 }
 
 #[tokio::test(flavor = "multi_thread")]
