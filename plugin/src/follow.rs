@@ -39,7 +39,6 @@ impl Changes {
             let Some(resource) = cluster.resource(kind).await? else { continue };
             let full = format!("{}.{}", resource.plural, resource.group);
             let asked = Asked { verb: "watch", resource: full, namespace: scope.namespace.clone() };
-            let resource_group = resource.group;
             let resource = resource.described();
             let client = cluster.client.clone();
             let api: Api<DynamicObject> = match &scope.namespace {
@@ -48,7 +47,7 @@ impl Changes {
             };
             let events = lasting::events(api, watcher::Config::default(), asked);
             // What is shown without a kind of Cluster API's, as its absence is told of, goes on without its changes.
-            let is_ours = resource_group == GROUP;
+            let is_ours = kind.group() == GROUP;
             streams.push(events.filter_map(move |said| std::future::ready(wake(said, is_ours))).boxed());
         }
         Ok(Self(streams))

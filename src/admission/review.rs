@@ -219,8 +219,7 @@ fn shortened(text: &str) -> Cow<'_, str> {
     if text.len() <= REPEATED {
         return Cow::Borrowed(text);
     }
-    let end = (0..=REPEATED).rev().find(|&end| text.is_char_boundary(end)).unwrap_or_default();
-    Cow::Owned(format!("{}…", &text[..end]))
+    Cow::Owned(format!("{}…", &text[..text.floor_char_boundary(REPEATED)]))
 }
 
 /// The status by which the API server itself refuses an invalid object, so that clients find the fields in it.

@@ -81,7 +81,6 @@ fn state(dir: &Path) -> Value {
     serde_json::from_slice(&fs::read(dir.join("state.json")).unwrap()).unwrap()
 }
 
-/// The owner's process, and those of the components.
 /// A folder whose control plane ends with its test, whatever becomes of that.
 struct Folder(TempDir);
 
@@ -106,6 +105,7 @@ impl Drop for Folder {
 /// A folder in it whose name a shell would split.
 const NAMED: &str = "a folder";
 
+/// The owner's process, and those of the components.
 fn pids(state: &Value) -> Vec<i64> {
     let components = state["components"].as_object().unwrap().values();
     components.chain([&state["owner"]]).map(|process| process["pid"].as_i64().unwrap()).collect()

@@ -153,19 +153,19 @@ impl Scene {
 
     /// As [`Scene::of`], with a controller and a pool `p` of these addresses.
     pub async fn with_pool(family: Family, name: &str, start: &str, end: &str) -> Self {
-        let mut scene = Self::of(family, name).await;
-        scene.start_controller();
-        scene.create_pool("p", &json!({"pools": [{"start": start, "end": end}]})).await;
-        scene
+        Self::of(family, name).await.started_with_pool(start, end).await
     }
 
     /// The same, where what is left over stays to be seen: nothing is swept up in the time of a test.
     pub async fn that_keeps_leaks(family: Family, name: &str, start: &str, end: &str) -> Self {
-        let mut scene = Self::of(family, name).await;
-        scene.grace = "3600";
-        scene.start_controller();
-        scene.create_pool("p", &json!({"pools": [{"start": start, "end": end}]})).await;
-        scene
+        let scene = Self { grace: "3600", ..Self::of(family, name).await };
+        scene.started_with_pool(start, end).await
+    }
+
+    async fn started_with_pool(mut self, start: &str, end: &str) -> Self {
+        self.start_controller();
+        self.create_pool("p", &json!({"pools": [{"start": start, "end": end}]})).await;
+        self
     }
 
     pub fn start_controller(&mut self) {

@@ -74,5 +74,5 @@ fn of_pool(world: &World, pool: &IPPool) -> Option<String> {
         return (says_so || world.unseen.contains_key(&Kind::Cluster)).then_some(permission);
     };
     let cluster = clusters.iter().find(|cluster| cluster.name == of && cluster.namespace == namespace);
-    cluster.and_then(ClusterSeen::resume)
+    cluster.and_then(ClusterSeen::resume).or_else(|| says_so.then_some(resume))
 }

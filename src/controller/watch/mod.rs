@@ -62,12 +62,12 @@ impl Watches {
     /// Follows a kind for ever. Returns only when nobody listens any more.
     pub async fn follow(self, kind: Kind) {
         match kind {
-            Kind::Pool => self.follow_views(kind, |view, _| Some(pool(view))).await,
-            Kind::Claim(Family::Metal3) => self.follow_views(kind, |view, _| Some(claim(view))).await,
+            Kind::Pool => self.follow_views(kind, |view, _| Ok(pool(view))).await,
+            Kind::Claim(Family::Metal3) => self.follow_views(kind, |view, _| Ok(claim(view))).await,
             Kind::Claim(Family::Capi) => self.follow_views(kind, |view, _| capi_claim(&view)).await,
-            Kind::Address(Family::Metal3) => self.follow_views(kind, |view, _| Some(address(view))).await,
-            Kind::Address(Family::Capi) => self.follow_views(kind, |view, _| Some(capi_address(&view))).await,
-            Kind::Cluster => self.follow_views(kind, |view, version| Some(cluster(&view, version))).await,
+            Kind::Address(Family::Metal3) => self.follow_views(kind, |view, _| Ok(address(view))).await,
+            Kind::Address(Family::Capi) => self.follow_views(kind, |view, _| Ok(capi_address(&view))).await,
+            Kind::Cluster => self.follow_views(kind, |view, version| Ok(cluster(&view, version))).await,
         }
     }
 
@@ -75,7 +75,7 @@ impl Watches {
     where
         S: DeserializeOwned + Default + Clone + Debug + Send + 'static,
         T: DeserializeOwned + Clone + Debug + Send + 'static,
-        F: Fn(View<S, T>, CapiVersion) -> Option<Seen>,
+        F: Fn(View<S, T>, CapiVersion) -> Result<Seen, Elsewhere>,
     {
         let mut patience = 0;
         while !self.news.is_closed() {
@@ -110,7 +110,7 @@ impl Watches {
     where
         S: DeserializeOwned + Default + Clone + Debug + Send + 'static,
         T: DeserializeOwned + Clone + Debug + Send + 'static,
-        F: Fn(View<S, T>, CapiVersion) -> Option<Seen>,
+        F: Fn(View<S, T>, CapiVersion) -> Result<Seen, Elsewhere>,
     {
         let description = kind.resource_in(version).described();
         let api: Api<View<S, T>> = if self.namespace.is_empty() {
@@ -143,16 +143,16 @@ impl Watches {
                     }
                     None
                 }
-                Event::Listed(view) => read(view, version).map(News::Listed),
+                Event::Listed(view) => read(view, version).ok().map(News::Listed),
                 Event::ListDone => {
                     was_listed = true;
                     Some(News::ListDone(kind))
                 }
-                Event::Seen(view) => {
-                    let (id, uid) = identity(kind, &view.metadata);
-                    // What is no concern of ours may have been one before.
-                    Some(read(view, version).map_or(News::Deleted(id, uid), News::Seen))
-                }
+                Event::Seen(view) => Some(match read(view, version) {
+                    Ok(seen) => News::Seen(seen),
+                    // It may have been a concern of ours before.
+                    Err(Elsewhere(id, uid)) => News::Deleted(id, uid),
+                }),
                 Event::Deleted(view) => {
                     let (id, uid) = identity(kind, &view.metadata);
                     Some(News::Deleted(id, uid))
@@ -192,9 +192,15 @@ fn claim(view: View<crate::api::IPClaimSpec, crate::api::IPClaimStatus>) -> Seen
     Seen::Claim(Box::new(Claim::of_metal3(&IPClaim { metadata, spec, status })))
 }
 
-fn capi_claim(view: &View<IPAddressClaimSpec, IPAddressClaimStatus>) -> Option<Seen> {
-    let claim = Claim::of_capi(&view.metadata, &view.spec, view.status.as_ref())?;
-    Some(Seen::Claim(Box::new(claim)))
+/// An object that is no concern of ours.
+struct Elsewhere(Id, Uid);
+
+fn capi_claim(view: &View<IPAddressClaimSpec, IPAddressClaimStatus>) -> Result<Seen, Elsewhere> {
+    let claim = Claim::of_capi(&view.metadata, &view.spec, view.status.as_ref());
+    claim.map(|claim| Seen::Claim(Box::new(claim))).ok_or_else(|| {
+        let (id, uid) = identity(Kind::Claim(Family::Capi), &view.metadata);
+        Elsewhere(id, uid)
+    })
 }
 
 fn address(view: View<IPAddressSpec, NoStatus>) -> Seen {

@@ -219,6 +219,28 @@ impl Scene {
         }
     }
 
+    /// Ten minutes in which each request that `fails` says is answered so, after whatever goes through at that time. All that
+    /// was due.
+    pub fn ten_minutes(&mut self, fails: impl Fn(&Act) -> bool, outcome: &Outcome) -> Vec<String> {
+        let mut all = Vec::new();
+        for _ in 0..600 {
+            all.extend(self.due());
+            while !self.sent.is_empty() {
+                assert!(all.len() < 10_000, "without end: {:?}", &all[all.len() - 10..]);
+                if let Some(at) = self.sent.iter().position(|write| !fails(&write.act)) {
+                    let through = self.sent.remove(at);
+                    self.sent.insert(0, through);
+                    self.succeed();
+                } else {
+                    self.reply(outcome.clone());
+                }
+                all.extend(self.due());
+            }
+            self.pass(Duration::from_secs(1));
+        }
+        all
+    }
+
     /// Somebody makes an object; all that follows from it.
     pub fn after(&mut self, object: impl Into<Seen>) -> Vec<String> {
         self.add(object);

@@ -78,7 +78,7 @@ impl ControlPlane {
     ///
     /// # Assumptions
     /// The API server has etcd forget what is older than five to ten minutes, unless it is started with
-    /// `--etcd-compaction-interval=0`.
+    /// `--etcd-compaction-interval=0`, as by [`Options::with_history`](crate::Options::with_history).
     ///
     /// # Errors
     /// etcd does not answer, or has forgotten what was asked for.

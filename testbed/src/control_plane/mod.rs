@@ -58,6 +58,13 @@ impl Default for Options {
     }
 }
 
+impl Options {
+    /// One whose store forgets nothing of what happened, however long ago.
+    pub fn with_history() -> Self {
+        Self { apiserver_arguments: vec!["--etcd-compaction-interval=0".to_owned()], ..Self::default() }
+    }
+}
+
 /// A process of the control plane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Component {
@@ -125,12 +132,10 @@ impl ControlPlane {
     /// Those of [`start`](Self::start); the next call tries again.
     pub async fn shared() -> Result<Arc<Self>, Error> {
         static SHARED: OnceCell<Arc<ControlPlane>> = OnceCell::const_new();
-        // Tests read from the store what happened, however long ago.
-        let keep = || Options {
-            apiserver_arguments: vec!["--etcd-compaction-interval=0".to_owned()],
-            ..Options::default()
-        };
-        SHARED.get_or_try_init(|| async { Self::start(keep()).await.map(Arc::new) }).await.cloned()
+        SHARED
+            .get_or_try_init(|| async { Self::start(Options::with_history()).await.map(Arc::new) })
+            .await
+            .cloned()
     }
 
     async fn start_once(binaries: &Binaries, options: &Options) -> Result<Self, Error> {

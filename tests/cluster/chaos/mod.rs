@@ -33,11 +33,7 @@ fn setting(name: &str) -> Option<u64> {
 
 /// A control plane that keeps its whole history and may be broken.
 async fn plane() -> Arc<ControlPlane> {
-    let options = Options {
-        controller_manager: false,
-        apiserver_arguments: vec!["--etcd-compaction-interval=0".to_owned()],
-        ..Options::default()
-    };
+    let options = Options { controller_manager: false, ..Options::with_history() };
     let plane = ControlPlane::start(options).await.unwrap();
     install(&plane, &CAPI_CRDS).await;
     Arc::new(plane)

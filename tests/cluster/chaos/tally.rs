@@ -27,9 +27,7 @@ impl Tally {
     pub fn add(&self, group: &'static str, what: &'static str, times: usize) {
         *self.0.lock().unwrap().others.entry((group, what)).or_default() += times as u64;
     }
-}
 
-impl Tally {
     /// How often something happened.
     pub fn of(&self, group: &'static str, what: &'static str) -> u64 {
         self.0.lock().unwrap().others.get(&(group, what)).copied().unwrap_or_default()

@@ -387,6 +387,15 @@ fn what_a_cluster_pauses_is_left_alone_and_the_command_ends_that_pause() {
 }
 
 #[test]
+fn what_says_itself_that_it_is_paused_is_left_alone_whatever_its_cluster_says() {
+    let mut objects = leak_of_a_cluster(Value::Null);
+    let paused = json!({"type": "Ready", "status": "False", "reason": "Paused", "message": "", "lastTransitionTime": DELETED});
+    objects[0]["status"] = json!({"conditions": [paused], "indexes": {"gone": "10.0.0.1"}});
+    let resume = ("kubectl ipam resume p -n ns".to_owned(), 0);
+    assert_eq!(commands(&World::of_objects(objects)), [resume]);
+}
+
+#[test]
 fn what_a_cluster_that_cannot_be_seen_may_have_paused_is_left_alone() {
     let mut world = World::of_objects(leak_of_a_cluster(Value::Null));
     world.clusters = None;
