@@ -28,7 +28,7 @@ pub mod proxy;
 pub mod standing;
 mod wait;
 
-pub use binaries::{Binaries, Tool};
+pub use binaries::{Binaries, Tool, clusterctl};
 pub use control_plane::{Component, ControlPlane, Options, Stored, free_port};
 pub use crds::{capi_crds, cert_manager_crds, prometheus_operator_crds};
 pub use error::Error;

@@ -1,11 +1,23 @@
-//! The releases that the test bed runs, read from the committed `modules/go.mod`.
+//! The releases that the test bed runs, read from the committed `modules/`.
 
 use std::sync::LazyLock;
 
-/// The Go module files that the build uses, as committed.
-pub(crate) const GO_MOD: &str = include_str!("../modules/go.mod");
-/// The checksums that go with [`GO_MOD`].
-pub(crate) const GO_SUM: &str = include_str!("../modules/go.sum");
+/// The Go module files that programs are built from, as committed.
+pub(crate) struct Modules {
+    /// What is built, of which versions.
+    pub go_mod: &'static str,
+    /// The checksums that go with it.
+    pub go_sum: &'static str,
+}
+
+/// Those of the control plane.
+pub(crate) const CONTROL_PLANE: Modules =
+    Modules { go_mod: include_str!("../modules/go.mod"), go_sum: include_str!("../modules/go.sum") };
+/// Those of Cluster API's command line.
+pub(crate) const CLUSTERCTL: Modules = Modules {
+    go_mod: include_str!("../modules/clusterctl/go.mod"),
+    go_sum: include_str!("../modules/clusterctl/go.sum"),
+};
 
 /// The releases that are run unless other binaries are offered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,6 +26,8 @@ pub struct Pins {
     pub kubernetes: String,
     /// etcd, as `v1.2.3`.
     pub etcd: String,
+    /// Cluster API's command line, as `v1.2.3`.
+    pub clusterctl: String,
     /// The oldest Go that builds them, as `1.2.3`.
     pub go: String,
 }
@@ -21,9 +35,10 @@ pub struct Pins {
 /// The pinned releases.
 pub fn pins() -> &'static Pins {
     static PINS: LazyLock<Pins> = LazyLock::new(|| Pins {
-        kubernetes: word_after("k8s.io/kubernetes"),
-        etcd: word_after("go.etcd.io/etcd/server/v3"),
-        go: word_after("go"),
+        kubernetes: CONTROL_PLANE.word_after("k8s.io/kubernetes"),
+        etcd: CONTROL_PLANE.word_after("go.etcd.io/etcd/server/v3"),
+        clusterctl: CLUSTERCTL.word_after("sigs.k8s.io/cluster-api"),
+        go: CONTROL_PLANE.word_after("go"),
     });
     &PINS
 }
@@ -36,23 +51,25 @@ pub(crate) fn major_minor(text: &str) -> Option<(u32, u32)> {
     })
 }
 
-/// Names exactly this set of binaries; another set of modules, checksums or build flags gets another name.
-pub(crate) fn fingerprint(flags: &str) -> String {
-    // FNV-1a: stable over releases of Rust, which the standard hasher does not promise.
-    let hash = [GO_MOD, GO_SUM, flags].concat().bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
-    format!("kubernetes-{}-etcd-{}-{hash:016x}", pins().kubernetes, pins().etcd)
-}
+impl Modules {
+    /// Names exactly what is built from these with these flags: other modules, checksums or flags have another name.
+    pub fn fingerprint(&self, flags: &str) -> String {
+        // FNV-1a: stable over releases of Rust, which the standard hasher does not promise.
+        let bytes = [self.go_mod, self.go_sum, flags].concat();
+        let hash = bytes.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        });
+        format!("{hash:016x}")
+    }
 
-fn word_after(first: &str) -> String {
-    GO_MOD
-        .lines()
-        .map(str::split_whitespace)
-        .find_map(|mut words| words.next().filter(|word| *word == first).and_then(|_| words.next()))
-        // `tool` and `replace` lines name the modules too, but not with a version in second place.
-        .expect("modules/go.mod pins etcd, Kubernetes and Go")
-        .to_owned()
+    fn word_after(&self, first: &str) -> String {
+        let mut lines = self.go_mod.lines().map(str::split_whitespace);
+        lines
+            .find_map(|mut words| words.next().filter(|word| *word == first).and_then(|_| words.next()))
+            // `tool` and `replace` lines name the modules too, but not with a version in second place.
+            .expect("the module files pin etcd, Kubernetes, Cluster API and Go")
+            .to_owned()
+    }
 }
 
 #[cfg(test)]
@@ -61,8 +78,8 @@ mod tests {
 
     #[test]
     fn the_pins_are_versions() {
-        let Pins { kubernetes, etcd, go } = pins();
-        for version in [kubernetes, etcd, go] {
+        let Pins { kubernetes, etcd, clusterctl, go } = pins();
+        for version in [kubernetes, etcd, clusterctl, go] {
             assert!(major_minor(version).is_some(), "{version}");
         }
     }
@@ -81,6 +98,6 @@ mod tests {
 
     #[test]
     fn other_flags_are_another_set_of_binaries() {
-        assert_ne!(fingerprint("-s"), fingerprint("-w"));
+        assert_ne!(CONTROL_PLANE.fingerprint("-s"), CONTROL_PLANE.fingerprint("-w"));
     }
 }

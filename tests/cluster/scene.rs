@@ -127,6 +127,11 @@ impl Scene {
     /// As [`Scene::of`], on a control plane of its own.
     pub async fn on(plane: Arc<ControlPlane>, family: Family, name: &str) -> Self {
         let namespace = plane.create_namespace(name).await.unwrap();
+        Self::within(plane, family, namespace).await
+    }
+
+    /// As [`Scene::on`], in a namespace that is made by somebody else.
+    pub async fn within(plane: Arc<ControlPlane>, family: Family, namespace: String) -> Self {
         let (client, proxy) = (plane.client(), Proxy::start(&plane).await.unwrap());
         Self {
             proxy,

@@ -102,6 +102,14 @@ impl Binaries {
     }
 }
 
+/// Cluster API's command line `clusterctl`, of the pinned release, which is built once as [`Binaries`] are. Blocks.
+///
+/// # Errors
+/// Nothing to build with, or modules out of reach.
+pub fn clusterctl() -> Result<PathBuf, Error> {
+    build::clusterctl()
+}
+
 /// The folder for all that outlives a run: `${IPAM_TESTBED_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/ipam-testbed}`.
 pub(crate) fn cache_dir() -> PathBuf {
     let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);

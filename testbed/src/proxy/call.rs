@@ -49,7 +49,8 @@ pub struct Call {
     pub subresource: String,
     /// The namespace.
     pub namespace: String,
-    /// The object's name. That of an object to be created is read from the body.
+    /// The object's name. That of an object to be created is read from the body, and that of one which is picked from a
+    /// collection from the field selector.
     pub name: String,
     /// Path and query.
     pub uri: Uri,
@@ -76,7 +77,11 @@ impl Call {
         };
         let part = |index: usize| path.get(index).copied().unwrap_or_default().to_owned();
         let verb = verb(&head.method, &head.uri, path);
-        let name = if verb == Verb::Post && path.len() == 1 { name_in(&body) } else { part(1) };
+        let name = match verb {
+            Verb::Post if path.len() == 1 => name_in(&body),
+            Verb::List | Verb::Watch if path.len() == 1 => selected_name(&head.uri),
+            _ => part(1),
+        };
         Self {
             verb,
             group: group.to_owned(),
@@ -126,6 +131,13 @@ fn verb(method: &Method, uri: &Uri, path: &[&str]) -> Verb {
 
 fn asks_to_watch(uri: &Uri) -> bool {
     uri.query().unwrap_or_default().split('&').any(|option| matches!(option, "watch=true" | "watch=1"))
+}
+
+/// The name that a field selector picks, if it says nothing else.
+fn selected_name(uri: &Uri) -> String {
+    let mut options = uri.query().unwrap_or_default().split('&');
+    let name = options.find_map(|option| option.strip_prefix("fieldSelector=metadata.name%3D"));
+    name.filter(|name| !name.contains('%')).unwrap_or_default().to_owned()
 }
 
 fn name_in(body: &[u8]) -> String {

@@ -4,6 +4,7 @@
 //! and listens on loopback only. The API server reaches admission by the shipped Service, by its name and with the
 //! certificate for that name.
 
+mod clusterctl;
 mod manifests;
 mod operator;
 mod running;
