@@ -103,12 +103,17 @@ $(CYCLONEDX_ROOT)/bin/cargo-cyclonedx:
 
 .PHONY: release-manifests
 release-manifests: ## Write the files of a release for clusterctl into out/: IMG=…
+	@[ -n "$$IMG" ] || { echo 'error: which image? IMG=registry/name:tag says it' >&2; exit 2; }
 	@mkdir -p out
 	KUBECTL="$(KUBECTL)" config/render.sh >out/ipam-components.yaml
 	cp config/release/metadata.yaml out/metadata.yaml
 
 .PHONY: release
 release: release-archives release-manifests krew-manifest ## Write the files of a release into out/: IMG=… REPOSITORY=https://… TARGETS="…"
+
+.PHONY: version
+version: ## Print this version, as releases are tagged with it
+	@echo "$(VERSION)"
 
 .PHONY: release-archives
 release-archives: ## Pack the plugin for TARGETS (this machine's by default) into out/, each with its sum

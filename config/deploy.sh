@@ -14,6 +14,14 @@ if [ -z "${IMG:-}" ]; then
   exit 2
 fi
 
+# The rules of the kinds ask for functions that older ones do not have there, and would be refused one by one.
+minor=$("$kubectl" get --raw /version | sed -n 's/.*"minor": *"\([0-9]*\).*/\1/p')
+if [ "${minor:-31}" -lt 31 ]; then
+  echo "error: this is Kubernetes 1.$minor, and the kinds need 1.31 or newer; nothing was applied" >&2
+  echo 'hint: upgrade the cluster, or look whether the current context is the one that you mean' >&2
+  exit 1
+fi
+
 elsewhere=$(KUBECTL="$kubectl" config/elsewhere.sh "$namespace")
 if [ -n "$elsewhere" ]; then
   echo "error: a controller is installed in namespace $elsewhere, and this would be a second one, in $namespace" >&2
@@ -42,22 +50,23 @@ case $place in
     ;;
 esac
 
-echo "applying to $("$kubectl" config current-context), namespace $namespace, image $IMG"
-BRING_NAMESPACE=$bring_namespace config/render.sh |
-  "$kubectl" apply --server-side --force-conflicts --field-manager ipam-deploy -f -
-"$kubectl" wait --for=condition=Established --timeout=60s crd \
-  ippools.ipam.metal3.io ipclaims.ipam.metal3.io ipaddresses.ipam.metal3.io >/dev/null
-
 # cert-manager would put its authority where the controller puts its own, each in turn.
-annotated=$("$kubectl" get "${webhooks[@]}" \
+annotated=$("$kubectl" get "${webhooks[@]}" --ignore-not-found \
   -o jsonpath='{range .items[*]}{.metadata.annotations.cert-manager\.io/inject-ca-from}{end}')
 if [ -n "$annotated" ] && [[ " ${COMPONENTS:-} " != *' cert-manager '* ]]; then
   echo 'error: the webhook configurations carry the annotation cert-manager.io/inject-ca-from of another installation, so' >&2
-  echo 'error: cert-manager takes from them the authority that the controller puts there' >&2
+  echo 'error: cert-manager takes from them the authority that the controller puts there; nothing was applied' >&2
   echo "hint: \`kubectl annotate ${webhooks[*]} cert-manager.io/inject-ca-from-\` takes it off; then deploy again" >&2
   echo 'hint: COMPONENTS=cert-manager leaves the certificates of admission to cert-manager' >&2
   exit 1
 fi
+
+echo "applying to $("$kubectl" config current-context), namespace $namespace, image $IMG"
+# As whoever applies what `kubectl ipam install` prints: what a later version leaves out goes only where one manager had it.
+BRING_NAMESPACE=$bring_namespace config/render.sh |
+  "$kubectl" apply --server-side --force-conflicts -f -
+"$kubectl" wait --for=condition=Established --timeout=60s crd \
+  ippools.ipam.metal3.io ipclaims.ipam.metal3.io ipaddresses.ipam.metal3.io >/dev/null
 "$kubectl" -n "$namespace" rollout status deployment/ipam-controller-manager --timeout="${timeout}s" || explain
 
 limit=$((SECONDS + timeout))

@@ -35,6 +35,11 @@ name=localhost/ipam-controller
     [ "$untagged" = "$IMG" ] || digest=${IMG#*@}
     # A colon before a slash is that of the registry's port.
     case ${untagged##*/} in *:*) tag=${untagged##*:} untagged=${untagged%:*} ;; esac
+    if [ -z "$tag$digest" ]; then
+      echo "error: IMG=$IMG has neither a tag nor a digest" >&2
+      echo "hint: IMG=$IMG:TAG names one; what is pulled without one changes under the same name" >&2
+      exit 2
+    fi
     printf 'images: [{name: %s, newName: "%s", newTag: "%s", digest: "%s"}]\n' "$name" "$untagged" "$tag" "$digest"
   fi
 } >"$overlay/kustomization.yaml"

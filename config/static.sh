@@ -3,6 +3,7 @@
 # toolchain are.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+[ "$(uname -s)" = Linux ] || { echo "error: the image is built on Linux, and this is $(uname -s)" >&2; exit 1; }
 triple="$(uname -m)-unknown-linux-gnu"
 target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
 # No path of this machine gets into the file.

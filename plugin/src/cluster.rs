@@ -204,7 +204,7 @@ pub fn not_installed(kind: ObjectKind) -> Error {
     let error = Error::new(Kind::Failed, what);
     if kind.group() == ipam::api::GROUP {
         error.hint(
-            "`kubectl ipam install | kubectl apply --server-side -f -` installs the kinds of this project",
+            "`kubectl ipam install | kubectl apply --server-side --force-conflicts -f -` installs the kinds of this project",
         )
     } else {
         error.hint("it is a kind of Cluster API: `clusterctl init` installs it")

@@ -165,7 +165,7 @@ impl Step {
             }
             Reply::GuardFailed { message } if self.or_overtaken && is_lost_race(&message) => Ok(Done::Overtaken),
             Reply::NotFound | Reply::NotServed => Err(failed("there is no such object, or its kind is not installed".into())
-                .hint("`kubectl get ippools,ipclaims` shows what there is; `kubectl ipam install | kubectl apply --server-side -f -` installs the kinds")),
+                .hint("`kubectl get ippools,ipclaims` shows what there is; `kubectl ipam install | kubectl apply --server-side --force-conflicts -f -` installs the kinds")),
             Reply::AlreadyExists => Err(failed("it exists already".into())),
             Reply::Refused { code: 403, message } => Err(failed(message).hint(self.asked().permission())),
             Reply::GuardFailed { message } if is_lost_race(&message) => {

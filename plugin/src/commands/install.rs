@@ -13,7 +13,7 @@ use crate::error::Error;
 use crate::manifests::{Flag, Manifests};
 use crate::output::{Written, out};
 
-/// Print the manifests of the controller, for `kubectl apply --server-side -f -`
+/// Print the manifests of the controller, for `kubectl apply --server-side --force-conflicts -f -`
 ///
 /// Nothing is written. The manifests are those of this program's own version: the kinds, the roles, the webhooks and the
 /// Deployment. The namespace is metal3-ipam-system unless --namespace names another.
@@ -95,7 +95,7 @@ async fn warning(connection: &Connection, namespace: &str) -> Option<String> {
 /// What to do next.
 fn next(namespace: &str, on_a_terminal: bool) -> String {
     let apply = if on_a_terminal {
-        "nothing was applied: `kubectl ipam install … | kubectl apply --server-side -f -` does it\n"
+        "nothing was applied: `kubectl ipam install … | kubectl apply --server-side --force-conflicts -f -` does it\n"
     } else {
         ""
     };

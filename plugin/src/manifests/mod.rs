@@ -22,7 +22,8 @@ pub struct Manifests {
 }
 
 impl Manifests {
-    /// Those of the release.
+    /// Those of the release, with the image that `IPAM_IMAGE` named when this program was built; without one, with an image
+    /// that is on no registry.
     pub fn shipped() -> Result<Self, Error> {
         // The limits of the YAML reader guard against strangers; this text is our own.
         let options = serde_saphyr::options! { budget: None };
@@ -30,7 +31,11 @@ impl Manifests {
         let objects = objects.map_err(|error| {
             Error::new(Kind::Failed, "cannot read the manifests of this program").caused_by(error)
         })?;
-        Ok(Self { objects })
+        let manifests = Self { objects };
+        match option_env!("IPAM_IMAGE") {
+            Some(image) => manifests.with_image(image),
+            None => Ok(manifests),
+        }
     }
 
     /// The same, in another namespace.

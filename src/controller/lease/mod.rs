@@ -284,12 +284,16 @@ impl Campaign {
 fn read(reply: Reply) -> Result<Record, String> {
     match reply {
         Reply::Object(object) => Record::of(*object).map_err(|error| format!("it cannot be read: {error}")),
-        Reply::Refused { message, .. } => {
+        Reply::Refused { code: 403, message } => {
             Err(format!("{message}; hint: the Role for leases in the manifests grants it"))
         }
-        Reply::GuardFailed { message } | Reply::NotNow { message, .. } | Reply::Unknown { message } => {
-            Err(message)
-        }
+        Reply::Refused { code: 401, message } => Err(format!(
+            "{message}; hint: its account may have been made anew; a new pod has a token of that one"
+        )),
+        Reply::Refused { message, .. }
+        | Reply::GuardFailed { message }
+        | Reply::NotNow { message, .. }
+        | Reply::Unknown { message } => Err(message),
         Reply::NotFound | Reply::NotServed | Reply::Deleted => Err("there is none".into()),
         Reply::AlreadyExists => Err("it exists already".into()),
     }

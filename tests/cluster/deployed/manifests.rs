@@ -192,7 +192,7 @@ async fn who_may_view_edit_or_administer_a_namespace_may_do_so_with_its_pools() 
 #[tokio::test]
 async fn each_component_is_rendered_for_whichever_namespace() {
     let plane = installed().await;
-    for component in ["", "cert-manager", "monitoring", "network-policy"] {
+    for component in ["", "cert-manager", "monitoring", "network-policy", "openshift"] {
         for namespace in ["metal3-ipam-system", "elsewhere"] {
             let variables =
                 [("COMPONENTS", component), ("NAMESPACE", namespace), ("IMG", "r.example:5000/a/ipam:v9")];

@@ -73,7 +73,9 @@ async fn a_cluster_that_cannot_be_read_loses_nothing() {
 
 /// `make deploy` as far as it comes where no pod ever runs.
 async fn begun(plane: &ControlPlane, namespace: &str) -> Ended {
-    let ended = script(plane, "deploy.sh", &[("IMG", "i"), ("NAMESPACE", namespace), ("TIMEOUT", "1")]).await;
+    let ended =
+        script(plane, "deploy.sh", &[("IMG", "r.example/i:v1"), ("NAMESPACE", namespace), ("TIMEOUT", "1")])
+            .await;
     assert!(ended.code == 1 && ended.text.contains("not ready within 1 s"), "{}", ended.text);
     ended
 }
@@ -150,9 +152,48 @@ async fn nobody_is_told_that_pools_can_be_made_before_admission_judges_them() {
     let annotate = ["annotate", webhooks, "cert-manager.io/inject-ca-from=capm3-system/ipam-serving-cert"];
     said(&plane, &annotate).await;
     let ended = script(&plane, "deploy.sh", &image).await;
+    assert!(!ended.text.contains("serverside-applied"), "{}", ended.text);
     let hint = "hint: `kubectl annotate validatingwebhookconfiguration/ipam-validating-webhook-configuration \
                 mutatingwebhookconfiguration/ipam-mutating-webhook-configuration cert-manager.io/inject-ca-from-`";
     assert!(ended.code == 1 && ended.text.contains(hint), "{}", ended.text);
+}
+
+#[tokio::test]
+async fn what_cannot_go_well_is_said_before_anything_is_applied() {
+    let plane =
+        ControlPlane::start(Options { controller_manager: false, ..Options::default() }).await.unwrap();
+    let refused = async |variables: &[(&str, &str)], why: &str| {
+        let ended = script(&plane, "deploy.sh", variables).await;
+        assert!(ended.code != 0 && ended.text.contains(why), "{variables:?}: {}", ended.text);
+        let kinds =
+            said(&plane, &["get", "crd,namespace", "-l", "cluster.x-k8s.io/provider", "-o", "name"]).await;
+        assert_eq!(kinds, "", "{variables:?}: {}", ended.text);
+    };
+    refused(&[("IMG", "r.example:5000/ipam"), ("TIMEOUT", "1")], "has neither a tag nor a digest").await;
+    let old = plane.dir().join("old-kubectl");
+    let text = format!(
+        "#!/usr/bin/env bash\n[ \"$*\" != 'get --raw /version' ] || {{ echo '{{ \"major\": \"1\", \"minor\": \"30+\" }}'; exit; }}\n\
+         exec '{}' \"$@\"\n",
+        plane.kubectl().get_program().display()
+    );
+    testbed::write_program(&old, &text).unwrap();
+    let image = ("IMG", "r.example/ipam:v1");
+    refused(&[image, ("KUBECTL", old.to_str().unwrap())], "this is Kubernetes 1.30, and the kinds need 1.31")
+        .await;
+
+    // Metal3's, from when it was a part of the infrastructure provider.
+    said(&plane, &["create", "namespace", "capm3-system"]).await;
+    for name in ["capm3-controller-manager", "ipam-controller-manager"] {
+        let deployment = format!("deployment/{name}");
+        said(&plane, &["-n", "capm3-system", "create", "deployment", name, "--image=r.example/metal3:v1"])
+            .await;
+        let label = "cluster.x-k8s.io/provider=infrastructure-metal3";
+        said(&plane, &["-n", "capm3-system", "label", &deployment, label]).await;
+    }
+    refused(&[image], "a controller is installed in namespace capm3-system").await;
+    said(&plane, &["-n", "capm3-system", "delete", "deployment/ipam-controller-manager"]).await;
+    let alone = script(&plane, "deploy.sh", &[image, ("TIMEOUT", "1")]).await;
+    assert!(alone.text.contains("not ready within 1 s"), "{}", alone.text);
 }
 
 /// `make TARGET` with the kubectl of the test bed, in the scene's namespace.
