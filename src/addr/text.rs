@@ -34,8 +34,8 @@ pub enum TextError {
 
 /// Reads an address of either family, in any of its usual text forms.
 ///
-/// IPv6 zones and IPv4 inside of IPv6 are refused, as is IPv4 with leading zeros, which some readers take for octal.
-/// Mapped IPv4 is refused in either form, as it is written in the dotted one, which nobody reads.
+/// IPv6 zones are refused, as is IPv4 with leading zeros, which some readers take for octal, and IPv4 that is mapped into IPv6:
+/// two texts of one address that others take for two.
 ///
 /// # Errors
 ///
@@ -44,6 +44,7 @@ pub enum TextError {
 /// ```
 /// # use ipam::addr::parse_ip;
 /// assert_eq!(parse_ip("2001:db8::0005"), parse_ip("2001:db8::5"));
+/// assert_eq!(parse_ip("2001:db8::10.0.0.5"), parse_ip("2001:db8::a00:5"));
 /// for refused in ["", "10.0.0", "10.0.0.01", "fe80::1%eth0", "::ffff:10.0.0.1", "::ffff:a00:1", " 10.0.0.1"] {
 ///     assert!(parse_ip(refused).is_err(), "{refused}");
 /// }
@@ -52,7 +53,7 @@ pub fn parse_ip(text: &str) -> Result<IpAddr, TextError> {
     let error = || TextError::Address { text: text.to_owned() };
     let ip: IpAddr = text.parse().map_err(|_| error())?;
     let is_mapped = matches!(ip, IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some());
-    if is_mapped || (ip.is_ipv6() && text.contains('.')) { Err(error()) } else { Ok(ip) }
+    if is_mapped { Err(error()) } else { Ok(ip) }
 }
 
 /// A subnet as written: an address, which need not be the network's first, and a prefix length.
@@ -162,7 +163,7 @@ mod tests {
             "10.0.0.0/+8",
             "10.0.0.0/08",
             "x/8",
-            "::1.2.3.4/8",
+            "::ffff:1.2.3.4/8",
         ] {
             assert_eq!(parse_cidr(text), Err(TextError::Cidr { text: text.into() }));
         }

@@ -67,6 +67,6 @@ pub struct IPClaimStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error_message: Option<String>,
     /// Conditions; `Ready` says whether the claim has its address, and why not.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "super::times::conditions")]
     pub conditions: Vec<Condition>,
 }

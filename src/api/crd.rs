@@ -43,7 +43,7 @@ const fn looking_back(rule: Rule) -> Rule {
 const SPEC: &str = "/properties/spec";
 const ENTRY: &str = "/properties/spec/properties/pools/items";
 
-// The API server's own `isIP` refuses zones, IPv4 inside of IPv6, and leading zeros, as `addr::parse_ip` does.
+// The API server's own `isIP` refuses zones, IPv4 that is mapped into IPv6, and leading zeros, as `addr::parse_ip` does.
 const IS_IP: &str = "isIP(self)";
 const NOT_AN_IP: &str = super::NOT_AN_IP;
 const EMPTY: &str = "cannot be empty";

@@ -10,6 +10,7 @@ mod kind;
 mod names;
 mod pool;
 mod rules;
+mod times;
 
 pub use address::{IPAddress, IPAddressSpec};
 pub use capi::{CapiAddressSpec, IPAddressClaimSpec, IPAddressClaimStatus, NameReference, PoolReference};

@@ -68,6 +68,12 @@ pub fn is_subdomain(text: &str) -> bool {
     text.split('.').all(is_label)
 }
 
+/// Whether an object of the kinds here can have this name.
+pub fn is_object_name(text: &str) -> bool {
+    const LONGEST: usize = 253;
+    text.len() <= LONGEST && is_subdomain(text)
+}
+
 /// The name of the address object for `ip` in a pool with this `spec.namePrefix`.
 ///
 /// `.` and `:` of the address's canonical text become `-`, the prefix stands as it is, and a trailing `-` is trimmed, as

@@ -125,7 +125,7 @@ pub struct IPPoolStatus {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub indexes: BTreeMap<String, String>,
     /// When `indexes` last changed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "super::times::time")]
     pub last_updated: Option<Time>,
     /// Number of addresses that the pool can hand out; absent where it exceeds 63 bits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -134,6 +134,6 @@ pub struct IPPoolStatus {
     #[serde(default, rename = "availableIPCount", skip_serializing_if = "Option::is_none")]
     pub available_ip_count: Option<i64>,
     /// Conditions; `Ready` says whether the pool hands out addresses, and why not.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "super::times::conditions")]
     pub conditions: Vec<Condition>,
 }

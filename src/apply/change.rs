@@ -135,7 +135,7 @@ impl Change {
 
     pub(super) fn request(&self, manager: &str, dry_run: DryRun) -> Result<Request<Vec<u8>>, http::Error> {
         let trial = if dry_run == DryRun::Server { "&dryRun=All" } else { "" };
-        let query = format!("?fieldManager={}{trial}", query_text(manager));
+        let query = format!("?fieldManager={}{trial}", encoded(manager));
         let (method, uri, content, body) = match self {
             Self::Create { target, object } => {
                 (Method::POST, target.collection() + &query, "application/json", target.complete(object))
@@ -181,7 +181,7 @@ impl Target {
 
     /// Where the API server has the object.
     pub fn path(&self) -> String {
-        format!("{}/{}", self.collection(), self.name)
+        format!("{}/{}", self.collection(), encoded(&self.name))
     }
 
     fn complete(&self, object: &Value) -> Value {
@@ -196,8 +196,8 @@ impl Target {
     }
 }
 
-/// A text as it stands in a query.
-fn query_text(text: &str) -> String {
+/// A text as it stands in an address: what it says changes nothing of what is asked for.
+fn encoded(text: &str) -> String {
     let byte = |b: u8| match b {
         b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => char::from(b).to_string(),
         _ => format!("%{b:02X}"),

@@ -60,13 +60,13 @@ impl Applier {
             Ok(request) => request,
             Err(error) => return Reply::Refused { code: 0, message: error.to_string() },
         };
-        self.in_time(request).await
+        self.in_time(request, change.target()).await
     }
 
-    async fn in_time(&self, mut request: http::Request<Vec<u8>>) -> Reply {
+    async fn in_time(&self, mut request: http::Request<Vec<u8>>, target: &Target) -> Reply {
         let (wait, mut told) = Wait::new();
         request.extensions_mut().insert(wait);
-        let mut exchange = std::pin::pin!(self.exchange(request));
+        let mut exchange = std::pin::pin!(self.exchange(request, target));
         loop {
             let waits = *told.borrow_and_update();
             tokio::select! {
@@ -81,7 +81,7 @@ impl Applier {
         }
     }
 
-    async fn exchange(&self, request: http::Request<Vec<u8>>) -> Reply {
+    async fn exchange(&self, request: http::Request<Vec<u8>>, target: &Target) -> Reply {
         use http_body_util::BodyExt;
 
         let response = match self.client.send(request.map(kube::client::Body::from)).await {
@@ -90,7 +90,7 @@ impl Applier {
         };
         let (head, body) = response.into_parts();
         match body.collect().await {
-            Ok(body) => Reply::read(head.status.as_u16(), &head.headers, &body.to_bytes()),
+            Ok(body) => Reply::read(head.status.as_u16(), &head.headers, &body.to_bytes(), target),
             Err(error) => Reply::Unknown { message: format!("the answer broke off: {error}") },
         }
     }

@@ -13,7 +13,12 @@ pub fn outcome(write: &Write, reply: Reply) -> Outcome {
     match reply {
         Reply::Object(list) if matches!(write.act, Act::Survey { .. }) => names(&list),
         Reply::Object(object) => match seen(write.kind(), *object) {
-            Ok(Some(seen)) => Outcome::Seen(seen),
+            Ok(Some(seen)) if seen.id() == write.object() => Outcome::Seen(seen),
+            Ok(Some(seen)) => Outcome::Unknown(format!(
+                "the answer is about {} and not about {}",
+                seen.id(),
+                write.object()
+            )),
             // There is one, and it is none of ours.
             Ok(None) => Outcome::Gone,
             Err(error) => Outcome::Unknown(format!("the object in the answer cannot be read: {error}")),
@@ -81,6 +86,26 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::ledger::{Id, Uid};
+
+    #[test]
+    fn an_answer_about_another_object_says_nothing_of_the_one_that_was_asked_for() {
+        let kind = Kind::Address(Family::Metal3);
+        let (claim, object) = (Id::new(Kind::Claim(Family::Metal3), "ns", "c"), Id::new(kind, "ns", "a"));
+        let write =
+            Write { number: 1, subject: claim, uid: Uid::new("u"), act: Act::Look { object, known: None } };
+        let answer = |name: &str| {
+            let spec = json!({"pool": {"name": "p"}, "claim": {"name": "c"}, "address": "10.0.0.1"});
+            let object =
+                json!({"kind": "IPAddress", "metadata": {"name": name, "namespace": "ns"}, "spec": spec});
+            outcome(&write, Reply::Object(Box::new(object)))
+        };
+        assert!(matches!(answer("a"), Outcome::Seen(_)));
+        assert!(matches!(answer("b"), Outcome::Unknown(_)));
+        // A list has no name, and no spec either.
+        let list = json!({"kind": "IPAddressList", "metadata": {"resourceVersion": "7"}, "items": []});
+        assert!(matches!(outcome(&write, Reply::Object(Box::new(list))), Outcome::Unknown(_)));
+    }
 
     #[test]
     fn an_empty_list_has_no_names_and_what_is_no_list_says_nothing() {

@@ -5,6 +5,8 @@ use std::time::Duration;
 use http::HeaderMap;
 use serde_json::Value;
 
+use super::Target;
+
 /// What became of a change.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Reply {
@@ -45,11 +47,11 @@ pub enum Reply {
 }
 
 impl Reply {
-    /// Reads an HTTP answer.
+    /// Reads an HTTP answer to a request about `target`.
     ///
     /// A body that is no JSON never turns an error into a success, and a success into [`Reply::Unknown`]: it took
     /// effect, but what the object is now has to be read.
-    pub fn read(code: u16, headers: &HeaderMap, body: &[u8]) -> Self {
+    pub(super) fn read(code: u16, headers: &HeaderMap, body: &[u8], target: &Target) -> Self {
         let value: Option<Value> = super::lean::value(body).ok();
         let text = |key: &str| value.as_ref().and_then(|v| v[key].as_str()).unwrap_or_default();
         let message = match text("message") {
@@ -62,9 +64,14 @@ impl Reply {
                 Some(value) if value.is_object() => Self::Object(Box::new(value)),
                 _ => Self::Unknown { message: "the answer is no JSON object".into() },
             },
-            // Only that of an object names what was not found.
-            404 if value.as_ref().is_some_and(|v| v["details"]["name"].is_string()) => Self::NotFound,
-            404 => Self::NotServed,
+            404 => match value.as_ref().map(|value| &value["details"]) {
+                // Only that of an object names what was not found.
+                Some(details) if !details["name"].is_string() => Self::NotServed,
+                Some(details) if is_of(target, details) => Self::NotFound,
+                // A webhook that was asked may answer with what it has not found itself.
+                Some(_) => Self::Unknown { message },
+                None => Self::NotServed,
+            },
             409 if text("reason") == "AlreadyExists" => Self::AlreadyExists,
             409 | 422 => Self::GuardFailed { message },
             429 => Self::NotNow { after: retry_after(headers), message },
@@ -72,6 +79,12 @@ impl Reply {
             _ => Self::Unknown { message },
         }
     }
+}
+
+/// Whether what was not found is what was asked for, or the namespace that it should be in.
+fn is_of(target: &Target, details: &Value) -> bool {
+    let is = |kind: &str, name: &str| details["kind"] == kind && details["name"] == name;
+    is(target.resource.plural, &target.name) || is("namespaces", &target.namespace)
 }
 
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
@@ -85,9 +98,16 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::api::{Family, Kind};
+
+    /// The answer to a request about IPAddress `a` in namespace `ns`.
+    fn answer(code: u16, headers: &HeaderMap, body: &[u8]) -> Reply {
+        let resource = Kind::Address(Family::Metal3).resource();
+        Reply::read(code, headers, body, &Target { resource, namespace: "ns".into(), name: "a".into() })
+    }
 
     fn read(code: u16, body: &Value) -> Reply {
-        Reply::read(code, &HeaderMap::new(), body.to_string().as_bytes())
+        answer(code, &HeaderMap::new(), body.to_string().as_bytes())
     }
 
     #[test]
@@ -107,14 +127,23 @@ mod tests {
 
     #[test]
     fn an_object_that_is_not_there_is_told_from_a_kind_that_is_not_served() {
-        let gone =
-            json!({"kind": "Status", "reason": "NotFound", "details": {"name": "a", "kind": "ipaddresses"}});
-        assert_eq!(read(404, &gone), Reply::NotFound);
+        let missing = |kind: &str, name: &str| {
+            read(
+                404,
+                &json!({"reason": "NotFound", "message": "no", "details": {"name": name, "kind": kind}}),
+            )
+        };
+        assert_eq!(missing("ipaddresses", "a"), Reply::NotFound);
+        assert_eq!(missing("namespaces", "ns"), Reply::NotFound);
+        // What somebody else has not found on the way says nothing of the object.
+        for (kind, name) in [("ipaddresses", "b"), ("clusters", "a"), ("namespaces", "a")] {
+            assert_eq!(missing(kind, name), Reply::Unknown { message: "no".into() }, "{kind} {name}");
+        }
         assert_eq!(
             read(404, &json!({"kind": "Status", "reason": "NotFound", "details": {}})),
             Reply::NotServed
         );
-        assert_eq!(Reply::read(404, &HeaderMap::new(), b"404 page not found"), Reply::NotServed);
+        assert_eq!(answer(404, &HeaderMap::new(), b"404 page not found"), Reply::NotServed);
     }
 
     #[test]
@@ -122,17 +151,17 @@ mod tests {
         for code in [500, 502, 503, 504] {
             assert!(matches!(read(code, &json!({})), Reply::Unknown { .. }), "{code}");
         }
-        assert!(matches!(Reply::read(201, &HeaderMap::new(), b"<html>"), Reply::Unknown { .. }));
+        assert!(matches!(answer(201, &HeaderMap::new(), b"<html>"), Reply::Unknown { .. }));
     }
 
     #[test]
     fn a_throttled_request_says_when_to_come_back_within_reason() {
         let mut headers = HeaderMap::new();
         headers.insert("retry-after", "7".parse().unwrap());
-        let Reply::NotNow { after, .. } = Reply::read(429, &headers, b"") else { panic!() };
+        let Reply::NotNow { after, .. } = answer(429, &headers, b"") else { panic!() };
         assert_eq!(after, Some(Duration::from_secs(7)));
         headers.insert("retry-after", "86400".parse().unwrap());
-        let Reply::NotNow { after, .. } = Reply::read(429, &headers, b"") else { panic!() };
+        let Reply::NotNow { after, .. } = answer(429, &headers, b"") else { panic!() };
         assert_eq!(after, Some(Duration::from_mins(1)));
     }
 }

@@ -295,7 +295,7 @@ impl Ledger {
             self.timers.insert((over, Task::Address(id.clone())));
             return None;
         }
-        if !crate::api::is_subdomain(&claim.name) {
+        if !crate::api::is_object_name(&claim.name) {
             // No claim can have such a name: there is none to be read.
             return release(&entry.address);
         }

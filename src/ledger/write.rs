@@ -90,14 +90,46 @@ impl Write {
     /// The kind of what it reads or changes.
     pub fn kind(&self) -> Kind {
         match &self.act {
-            Act::Take(new) => new.id.kind,
-            Act::Adopt(adoption) => adoption.address.kind,
-            Act::Delete { address, .. } => address.kind,
-            Act::Strip { object, .. } | Act::Look { object, .. } => object.kind,
             Act::Survey { kind } => *kind,
-            Act::Protect { .. } | Act::Publish { .. } | Act::Dress(_) | Act::PoolStatus { .. } => {
-                self.subject.kind
+            _ => self.object().kind,
+        }
+    }
+
+    /// What it reads or changes; the subject, where that is a list.
+    pub fn object(&self) -> &Id {
+        match &self.act {
+            Act::Take(new) => &new.id,
+            Act::Adopt(adoption) => &adoption.address,
+            Act::Delete { address, .. } => address,
+            Act::Strip { object, .. } | Act::Look { object, .. } => object,
+            Act::Protect { .. }
+            | Act::Publish { .. }
+            | Act::Dress(_)
+            | Act::PoolStatus { .. }
+            | Act::Survey { .. } => &self.subject,
+        }
+    }
+
+    /// Whether the object that was answered has what was written of its metadata. A webhook may take that off again; the API
+    /// server calls it a success all the same. (Of a status, the ledger sees to it elsewhere.)
+    pub(super) fn is_kept_in(&self, now: &Seen) -> bool {
+        let is_ours = now.meta().finalizers.ours.is_some();
+        match (&self.act, now) {
+            (Act::Protect { .. }, _) => is_ours,
+            (Act::Adopt(adoption), Seen::Address(address)) => {
+                let is_of = |uid: Option<&Uid>| uid == Some(&adoption.claim_uid);
+                (adoption.finalizer.is_none() || is_ours)
+                    && (adoption.annotations.is_none()
+                        || (is_of(address.annotated.as_ref()) && address.mark.is_some()))
+                    && (adoption.owner.is_none() || is_of(address.owner.as_ref().map(|owner| &owner.uid)))
             }
+            (Act::Dress(dress), Seen::Pool(pool)) => {
+                let owner = |owner: &NewOwner| pool.owner.as_ref().is_some_and(|now| now.uid == owner.uid);
+                (dress.finalizer.is_none() || is_ours)
+                    && (dress.labels.is_empty() || pool.labelled)
+                    && dress.owner.as_ref().is_none_or(owner)
+            }
+            _ => true,
         }
     }
 }

@@ -3,7 +3,7 @@
 use kube::ResourceExt;
 use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::{Value, json};
-use testbed::proxy::{Match, Verb};
+use testbed::proxy::{Action, Match, Reply, Rule, Verb};
 
 use ipam::api::{Family, Kind};
 
@@ -241,5 +241,52 @@ async fn a_pool_keeps_the_owner_and_the_label_that_look_like_ours_and_are_not() 
         "cluster.x-k8s.io/provider": "ipam-metal3",
     });
     assert_eq!(labels, all);
+    scene.in_order().await;
+}
+
+/// The API server takes it for a time, and nobody can count it.
+const NO_TIME: &str = "9999-12-31T23:59:59Z";
+
+async fn set_status(scene: &Scene, kind: Kind, name: &str, status: Value) {
+    let patch = Patch::Merge(json!({ "status": status }));
+    scene.of_kind(kind).patch_status(name, &PatchParams::default(), &patch).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_others_write_for_a_time_or_a_name_keeps_nobody_from_being_served() {
+    let mut scene = Scene::with_pool(Family::Metal3, "nonsense", "10.0.0.1", "10.0.0.9").await;
+    let (pools, claims) = (Kind::Pool, Kind::Claim(Family::Metal3));
+    scene.create_claim("a").await;
+    scene.bound("a").await;
+    scene.in_order().await;
+    scene.kill_controller();
+    let others = json!([{
+        "type": "Other", "status": "True", "reason": "r", "message": "", "lastTransitionTime": NO_TIME,
+    }]);
+    set_status(&scene, pools, "p", json!({"lastUpdated": NO_TIME, "conditions": others})).await;
+    set_status(&scene, claims, "a", json!({ "conditions": others })).await;
+    // What a name leads to that is none: to all objects there are.
+    for name in ["b", "c"] {
+        scene.create_claim_with(name, "p", json!({"finalizers": [claims.finalizer()]})).await;
+        set_status(&scene, claims, name, json!({"address": {"name": "?"}})).await;
+    }
+    scene.delete_claim("c").await;
+
+    // All is listed as a stream, and in pages.
+    scene.start_controller();
+    let bound = || async {
+        let name = crate::scene::published(&scene.claims.get("b").await.unwrap());
+        name.filter(|name| name != "?")
+    };
+    let name = scene.until("the claim has an address object", bound).await;
+    assert_eq!(name, "p-10-0-0-2");
+    scene.kill_controller();
+    set_status(&scene, pools, "p", json!({"lastUpdated": NO_TIME, "conditions": others})).await;
+    scene.proxy.add(Rule::new(Match::first_list(), Action::AnswerBefore(Reply::invalid())));
+    scene.start_controller();
+    scene.create_claim("d").await;
+    assert_eq!(scene.bound("d").await, "10.0.0.3");
+    assert_eq!(scene.bound("a").await, "10.0.0.1");
+    assert!(scene.claims.get_opt("c").await.unwrap().is_none());
     scene.in_order().await;
 }

@@ -205,11 +205,17 @@ fn without_groupings(query: &str) -> String {
     }
 }
 
+/// What Prometheus itself says of each that it asks: whether it was reached.
+const OF_PROMETHEUS: &str = "up";
+
 /// Fails where a query asks for a metric or a label that nobody tells.
 fn must_be_told(query: &str, told: &BTreeMap<String, Told>, by: &str) {
     let metrics = asked(query);
     assert!(!metrics.is_empty(), "{by} asks for nothing: {query}");
     for (name, labels) in metrics {
+        if name == OF_PROMETHEUS {
+            continue;
+        }
         let base = ["_bucket", "_sum", "_count"].iter().find_map(|suffix| name.strip_suffix(suffix));
         let metric = told.get(&name).or_else(|| told.get(base?).filter(|told| told.form == "histogram"));
         let Some(metric) = metric else { panic!("{by} asks for `{name}`, which nobody tells: {query}") };

@@ -51,6 +51,8 @@ pub(super) enum Error {
     Late(Duration),
     #[error("the API server ended the watch at once")]
     AtOnce,
+    #[error("watches end and have said nothing, not even where they are")]
+    Silent,
     #[error("no resource version in what the API server sent")]
     NoVersion,
 }
@@ -92,6 +94,11 @@ const WATCH_TIME: u32 = 290;
 const DEAD: Duration = Duration::from_secs(WATCH_TIME as u64 + 5);
 /// A watch that ends sooner, and has said nothing, is no watch.
 const SHORT: Duration = Duration::from_secs(1);
+/// One that ends after this has lived its time.
+const LIFE: Duration = Duration::from_secs(WATCH_TIME as u64 - 5);
+/// A watch with nothing to say says so by a bookmark before its end. After so many that did not even do that, all is listed:
+/// somebody on the way may keep what is said to himself, or the API server waits for a version of which it was set back.
+const SILENCES: u32 = 2;
 /// Asks for what there is at the moment of the request, and not for what the API server happens to know.
 const LATEST: &str = "";
 
@@ -105,7 +112,7 @@ where
     K: Resource + Clone + Debug + DeserializeOwned + Send + 'static,
 {
     let (state, pauses) = (State::Unknown, Pauses::default());
-    let follower = Follower { api, labels, in_pages: false, state, pauses };
+    let follower = Follower { api, labels, in_pages: false, state, pauses, silences: 0 };
     unfold(follower, async |mut follower| Some((follower.next().await, follower)))
 }
 
@@ -118,6 +125,8 @@ struct Follower<K> {
     in_pages: bool,
     state: State<K>,
     pauses: Pauses,
+    /// How many watches have lived their time and said nothing, one after the other.
+    silences: u32,
 }
 
 enum State<K> {
@@ -144,15 +153,15 @@ where
         loop {
             // Where a step fails and says nothing else, nothing is known.
             let state = std::mem::replace(&mut self.state, State::Unknown);
-            match self.step(state).await {
+            let step = self.step(state).await;
+            // A list that has begun is none yet, and one that is read in pages is of no use to whom the changes are refused.
+            if let State::Watching { silent_since: None, .. } = self.state {
+                self.pauses.succeeded();
+                self.silences = 0;
+            }
+            match step {
                 Ok(None) => {}
-                Ok(Some(event)) => {
-                    // A list that has begun is none yet.
-                    if let State::Known(_) | State::Watching { .. } = self.state {
-                        self.pauses.succeeded();
-                    }
-                    return Ok(event);
-                }
+                Ok(Some(event)) => return Ok(event),
                 Err(error) => {
                     self.pauses.failed();
                     return Err(error);
@@ -274,11 +283,24 @@ where
         silent_since: Option<Instant>,
     ) -> Result<Option<Event<K>>, Error> {
         let Ok(Some(event)) = timeout(DEAD, watch.next()).await else {
-            self.state = State::Known(known);
-            return match silent_since {
-                Some(since) if since.elapsed() < SHORT => Err(Error::AtOnce),
-                _ => Ok(None),
+            let Some(since) = silent_since else {
+                self.state = State::Known(known);
+                return Ok(None);
             };
+            if since.elapsed() < SHORT {
+                self.state = State::Known(known);
+                return Err(Error::AtOnce);
+            }
+            // One that was cut before had no time to say something.
+            if since.elapsed() >= LIFE {
+                self.silences += 1;
+            }
+            if self.silences < SILENCES {
+                self.state = State::Known(known);
+                return Ok(None);
+            }
+            self.silences = 0;
+            return Err(Error::Silent);
         };
         let (event, version) = match event {
             Ok(WatchEvent::Added(object) | WatchEvent::Modified(object)) => {

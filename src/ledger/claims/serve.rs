@@ -6,7 +6,7 @@ use super::super::addresses::release;
 use super::super::{Act, Address, Claim, Id, Ledger, Now, Ready, Shown, Step, Task, Text, Verdict};
 use super::inherit::{Heirloom, is_stuck};
 use super::{Choice, End, Entry};
-use crate::api::{Family, Kind};
+use crate::api::{Family, Kind, is_object_name};
 
 impl Ledger {
     pub(in crate::ledger) fn due_for_claim(&mut self, id: &Id, now: Now, rng: &mut impl Rng) -> Option<Step> {
@@ -74,9 +74,10 @@ impl Ledger {
     }
 
     /// An address object that the claim publishes and that was neither seen nor looked for: it may exist. What is on its
-    /// way out may have made room, unseen, for another of its name.
+    /// way out may have made room, unseen, for another of its name. Of a name that none can have there is none: whoever may
+    /// write a status can write anything there.
     pub(super) fn published_but_unknown(&self, entry: &Entry) -> Option<Id> {
-        let name = entry.claim.shown.address.as_ref()?;
+        let name = entry.claim.shown.address.as_ref().filter(|name| is_object_name(name))?;
         let id = entry.claim.address_id(name);
         let stays = self.address(&id).is_some_and(|address| !address.meta.deleting);
         (entry.end != End::Seen && !stays).then_some(id)

@@ -270,3 +270,26 @@ fn d7_a_published_address_that_is_deleted_is_made_again_though_the_claim_has_ano
     scene.delete(&address_id("p-10-0-0-1"));
     assert_eq!(scene.run(), ["strip address p-10-0-0-1", "take 10.0.0.1 for claim a"]);
 }
+
+#[test]
+fn a_claim_that_publishes_what_no_object_can_be_called_is_served_and_goes() {
+    for name in ["?", "", "a/b", "..", "A", "x y", &"a".repeat(254)] {
+        let mut scene = Scene::with(pool("10.0.0.1-10.0.0.9"));
+        let published = |name: &str| {
+            let mut claim = claim("a");
+            claim.shown.address = Some(name.into());
+            claim
+        };
+        let due = scene.after(published(name));
+        assert!(due.iter().all(|act| !act.starts_with("read")), "{name}: {due:?}");
+        assert_eq!(scene.bound(), [("a", "p-10-0-0-1")], "{name}");
+        // And one that was about to go.
+        scene.add(claim("b"));
+        scene.run();
+        scene.change_claim("b", |claim| claim.shown.address = Some(name.into()));
+        scene.delete(&claim_id("b"));
+        let due = scene.run();
+        assert!(due.iter().all(|act| !act.starts_with("read")), "{name}: {due:?}");
+        assert!(!scene.server.objects.contains_key(&claim_id("b")), "{name}: {due:?}");
+    }
+}

@@ -255,6 +255,21 @@ async fn a_watch_that_ends_or_fails_goes_on_where_it_was() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn all_is_listed_anew_after_two_watches_that_lived_their_time_and_said_nothing() {
+    let list = || Events(vec![event("ADDED", "a", "10"), all_sent("10")]);
+    let silence = || Silence(vec![]);
+    let story =
+        story(vec![list(), silence(), Silence(vec![bookmark("12")]), silence(), silence(), list()]).await;
+    let begun = ["listing", "? stream", "listed a", "done"];
+    let mut told = begun.to_vec();
+    told.extend(["? watch from 10"; 2]);
+    told.extend(["? watch from 12"; 2]);
+    told.push("! watches end and have said nothing, not even where they are");
+    told.extend(begun);
+    assert_eq!(story, told);
+}
+
+#[tokio::test(start_paused = true)]
 async fn pages_that_do_not_all_come_are_followed_by_a_stream() {
     let told = story(vec![
         Refusal(422),
