@@ -152,7 +152,7 @@ async fn work(client: Client, options: &Options, links: Links, stop: impl Future
 /// The watches of one round of lists. Dropping it ends them, and what they have said since is not heard.
 struct Round {
     inbox: mpsc::Receiver<News>,
-    _followers: JoinSet<()>,
+    followers: JoinSet<()>,
 }
 
 impl Round {
@@ -161,7 +161,7 @@ impl Round {
         let (news, inbox) = mpsc::channel(1024);
         let watches = Watches { news, ..watches.clone() };
         let follow = |kind| watches.clone().follow(kind);
-        Self { inbox, _followers: KINDS.into_iter().map(follow).collect() }
+        Self { inbox, followers: KINDS.into_iter().map(follow).collect() }
     }
 }
 
@@ -222,6 +222,12 @@ impl Controller {
                     while let Some(latest) = news {
                         self.hear(latest);
                         news = round.inbox.try_recv().ok();
+                    }
+                }
+                Some(ended) = round.followers.join_next() => {
+                    // Without one kind's news, what is known of it grows old and says nothing of that.
+                    if let Some(panic) = ended.err().and_then(|error| error.try_into_panic().ok()) {
+                        std::panic::resume_unwind(panic);
                     }
                 }
                 Some((write, outcome)) = under_way.next() => self.land(&write, outcome),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -20,6 +21,10 @@ const BYTES_PER_SECOND: usize = 64 << 10;
 const STATUSES_PER_SECOND: u32 = 10;
 /// `"":"",` around a name and an address.
 const QUOTES: usize = 6;
+/// No object that etcd takes is larger, in bytes.
+const LARGEST: usize = 3 << 19;
+/// What a pool may have besides its reservations and `indexes`.
+const REST: usize = 128 << 10;
 
 /// A status that is due, and its size in bytes, about.
 pub(super) struct DueStatus {
@@ -53,13 +58,14 @@ impl Ledger {
     pub(super) fn due_status(&self, id: &Id, now: Now) -> Option<DueStatus> {
         let book = self.books.get(id)?;
         let pool = book.pool.as_ref()?;
-        let (indexes, size, truncated) = self.indexes(book);
+        let limit = self.room(pool);
+        let (indexes, size, truncated) = self.indexes(book, limit);
         let print = fingerprint(indexes.iter().map(|(claim, ip)| (claim.as_str(), ip.as_str())));
         let collisions = self.collisions(book, pool);
         let free = collisions.free;
         let conditions = [
             Some(self.ready(book, pool, free)),
-            truncated.then(|| self.truncated()),
+            truncated.then(|| cut_off(limit)),
             name_conflict(&collisions),
         ];
         let conditions = conditions_of(pool, conditions.into_iter().flatten(), now);
@@ -85,8 +91,16 @@ impl Ledger {
         (!is_in_vain).then_some(DueStatus { status, size })
     }
 
+    /// The most bytes that `status.indexes` may have beside what the pool reserves: a larger object is not stored, with any
+    /// status.
+    fn room(&self, pool: &Pool) -> usize {
+        let longest = |ip: &IpAddr| if ip.is_ipv4() { 15 } else { 39 };
+        let reserved = pool.rules.pre_allocations.iter().map(|(name, ip)| name.len() + longest(ip) + QUOTES);
+        self.config.indexes_limit.min((LARGEST - REST).saturating_sub(reserved.sum()))
+    }
+
     /// `status.indexes` as it should be, its size, and whether it had to be cut off.
-    fn indexes(&self, book: &Book) -> (BTreeMap<String, String>, usize, bool) {
+    fn indexes(&self, book: &Book, limit: usize) -> (BTreeMap<String, String>, usize, bool) {
         let (mut indexes, mut size) = (BTreeMap::new(), 0);
         for id in &book.addresses {
             let Some((address, ip)) = self.address(id).and_then(|address| Some((address, address.ip?)))
@@ -95,7 +109,7 @@ impl Ledger {
             };
             let ip = ip.to_string();
             let more = address.claim.len() + ip.len() + QUOTES;
-            if size + more > self.config.indexes_limit {
+            if size + more > limit {
                 return (indexes, size, true);
             }
             // Where claims of both families share a name, readers of this map mean the IPClaim.
@@ -135,14 +149,12 @@ impl Ledger {
         };
         Wanted { type_: READY, is: true, reason: "Available", message }
     }
+}
 
-    fn truncated(&self) -> Wanted {
-        let limit = self.config.indexes_limit;
-        let message = format!(
-            "status.indexes is cut off at {limit} bytes; the IPAddress objects of the pool are complete"
-        );
-        Wanted { type_: TRUNCATED, is: true, reason: "SizeLimit", message }
-    }
+fn cut_off(limit: usize) -> Wanted {
+    let message =
+        format!("status.indexes is cut off at {limit} bytes; the IPAddress objects of the pool are complete");
+    Wanted { type_: TRUNCATED, is: true, reason: "SizeLimit", message }
 }
 
 /// Blames another pool only for what that has made: a name that is about to be used is nobody's yet, and one that an

@@ -55,6 +55,11 @@ pub(super) enum Error {
     Silent,
     #[error("no resource version in what the API server sent")]
     NoVersion,
+    #[error(
+        "the API server is at version {now} and was at {latest}: its store was set back, and what was given out since is forgotten; \
+         hint: docs/troubleshooting.md, restored from a backup; then start this controller anew"
+    )]
+    SetBack { now: u64, latest: u64 },
 }
 
 impl Error {
@@ -112,7 +117,7 @@ where
     K: Resource + Clone + Debug + DeserializeOwned + Send + 'static,
 {
     let (state, pauses) = (State::Unknown, Pauses::default());
-    let follower = Follower { api, labels, in_pages: false, state, pauses, silences: 0 };
+    let follower = Follower { api, labels, in_pages: false, state, pauses, silences: 0, latest: 0 };
     unfold(follower, async |mut follower| Some((follower.next().await, follower)))
 }
 
@@ -127,6 +132,8 @@ struct Follower<K> {
     pauses: Pauses,
     /// How many watches have lived their time and said nothing, one after the other.
     silences: u32,
+    /// The latest version that was heard of.
+    latest: u64,
 }
 
 enum State<K> {
@@ -227,6 +234,7 @@ where
             WatchEvent::Deleted(object) => Some(Event::Deleted(object)),
             WatchEvent::Bookmark(mark) if ends_first_list(&mark) => {
                 let version = version(Some(mark.metadata.resource_version))?;
+                self.goes_on_at(&version)?;
                 self.state = State::Watching { watch, version, silent_since: None };
                 self.in_pages = false;
                 return Ok(Some(Event::ListDone));
@@ -248,12 +256,25 @@ where
         // Whether or not all pages come, the list after this one is asked for as a stream.
         self.in_pages = false;
         let page = in_time(PAGE_TIME, self.api.list(&params)).await?;
+        let version = version(page.metadata.resource_version)?;
+        self.goes_on_at(&version)?;
         self.state = State::Page {
             objects: page.items.into_iter(),
             next: page.metadata.continue_.filter(|token| !token.is_empty()),
-            version: version(page.metadata.resource_version)?,
+            version,
         };
         Ok(None)
+    }
+
+    /// All that there is was at this version, which is none before what was heard of. From a store that was set back, nothing is
+    /// taken for all that there is: what was given out since would be given out again, and a person has to see to that first.
+    fn goes_on_at(&mut self, version: &str) -> Result<(), Error> {
+        let Ok(now) = version.parse() else { return Ok(()) };
+        if now < self.latest {
+            return Err(Error::SetBack { now, latest: self.latest });
+        }
+        self.latest = now;
+        Ok(())
     }
 
     /// Asks for what changed since a version.
@@ -319,6 +340,7 @@ where
                 return Err(error.into());
             }
         };
+        self.latest = self.latest.max(version.parse().unwrap_or(0));
         self.state = State::Watching { watch, version, silent_since: None };
         Ok(event)
     }

@@ -148,6 +148,19 @@ fn s8_the_condition_goes_when_the_indexes_are_whole_again() {
 }
 
 #[test]
+fn s8_the_indexes_leave_room_for_what_the_pool_reserves() {
+    // A megabyte and a half with the addresses, which is all that etcd takes.
+    let reserved = (0..30_000).map(|n| (format!("{n:031}"), format!("10.1.{}.{}", n / 256, n % 256)));
+    let spec = IPPoolSpec { pre_allocations: reserved.collect(), ..spec(&["10.0.0.0-10.255.255.255"]) };
+    let mut scene = Scene::with(pool_of(&spec));
+    scene.after(claim("a"));
+    scene.run_for(SECOND);
+    assert_eq!(indexes(&scene), []);
+    assert_eq!(conditions(&scene)[0], ("IndexesTruncated", "True", "SizeLimit"));
+    assert_eq!(scene.bound().len(), 1);
+}
+
+#[test]
 fn s8_many_changes_make_one_status_a_second() {
     let mut scene = Scene::with(pool("10.0.0.1-10.0.0.99"));
     let mut written = 0;

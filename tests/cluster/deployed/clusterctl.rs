@@ -254,6 +254,6 @@ async fn what_clusterctl_moves_keeps_its_addresses() {
         assert_eq!(scene.bound("last").await, "10.99.0.1");
     }
     let log = there.log();
-    let wrong = log.lines().find(|line| line.contains("forbidden") || line.contains("ERROR"));
+    let wrong = log.lines().find(|line| line.contains("forbidden: User") || line.contains("ERROR"));
     assert_eq!(wrong, None);
 }

@@ -57,7 +57,7 @@ async fn the_deployments_own_arguments_and_those_of_metal3_serve_claims_and_admi
         pod.signal(Signal::TERM);
         assert!(pod.ended().await.success(), "{}", pod.log());
         let log = pod.log();
-        let denied = log.lines().find(|line| line.contains("forbidden") || line.contains("ERROR"));
+        let denied = log.lines().find(|line| line.contains("forbidden: User") || line.contains("ERROR"));
         assert_eq!(denied, None);
     }
 }

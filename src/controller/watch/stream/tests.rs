@@ -255,11 +255,48 @@ async fn a_watch_that_ends_or_fails_goes_on_where_it_was() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_a_store_says_that_was_set_back_is_not_taken_for_all_that_there_is() {
+    let told = story(vec![
+        Events(vec![all_sent("30")]),
+        Events(vec![event("ADDED", "a", "31"), error(410)]),
+        Events(vec![event("ADDED", "b", "12"), all_sent("12")]),
+        page(&["b"], ""),
+        Events(vec![event("ADDED", "b", "12"), all_sent("31")]),
+        Silence(vec![]),
+    ])
+    .await;
+    let set_back = |now: u64| format!("! {}", Error::SetBack { now, latest: 31 });
+    let (as_stream, in_pages) = (set_back(12), set_back(20));
+    let expected = [
+        "listing",
+        "? stream",
+        "done",
+        "? watch from 30",
+        "seen a",
+        "! the API server ends it: no (410)",
+        "listing",
+        "? stream",
+        "listed b",
+        &as_stream,
+        "listing",
+        "? page 1",
+        &in_pages,
+        "listing",
+        "? stream",
+        "listed b",
+        "done",
+        "? watch from 31",
+    ];
+    assert_eq!(told, expected);
+}
+
+#[tokio::test(start_paused = true)]
 async fn all_is_listed_anew_after_two_watches_that_lived_their_time_and_said_nothing() {
-    let list = || Events(vec![event("ADDED", "a", "10"), all_sent("10")]);
+    let list = |version: &str| Events(vec![event("ADDED", "a", "10"), all_sent(version)]);
     let silence = || Silence(vec![]);
     let story =
-        story(vec![list(), silence(), Silence(vec![bookmark("12")]), silence(), silence(), list()]).await;
+        story(vec![list("10"), silence(), Silence(vec![bookmark("12")]), silence(), silence(), list("20")])
+            .await;
     let begun = ["listing", "? stream", "listed a", "done"];
     let mut told = begun.to_vec();
     told.extend(["? watch from 10"; 2]);
