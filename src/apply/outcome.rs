@@ -13,7 +13,13 @@ pub fn outcome(write: &Write, reply: Reply) -> Outcome {
     match reply {
         Reply::Object(list) if matches!(write.act, Act::Survey { .. }) => names(&list),
         Reply::Object(object) => match seen(write.kind(), *object) {
-            Ok(Some(seen)) if seen.id() == write.object() => Outcome::Seen(seen),
+            Ok(Some(seen)) if seen.id() == write.object() => {
+                if write.is_kept_in(&seen) {
+                    Outcome::Seen(seen)
+                } else {
+                    undone(&write.act)
+                }
+            }
             Ok(Some(seen)) => Outcome::Unknown(format!(
                 "the answer is about {} and not about {}",
                 seen.id(),
@@ -30,6 +36,16 @@ pub fn outcome(write: &Write, reply: Reply) -> Outcome {
         Reply::Refused { message, .. } => Outcome::Refused(message),
         Reply::NotNow { after, .. } => Outcome::NotNow(after),
         Reply::Unknown { message } => Outcome::Unknown(message),
+    }
+}
+
+/// A success that was in vain.
+fn undone(act: &Act) -> Outcome {
+    const WHY: &str = "a webhook or a policy undoes what was written";
+    match act {
+        // Or it was there twice, as two controllers may each have added it.
+        Act::Strip { .. } => Outcome::GuardFailed(WHY.into()),
+        _ => Outcome::Refused(WHY.into()),
     }
 }
 
@@ -85,8 +101,13 @@ struct Parts<S: Default, T> {
 mod tests {
     use serde_json::json;
 
+    use std::collections::BTreeMap;
+
     use super::*;
-    use crate::ledger::{Id, Uid};
+    use crate::api::{
+        ADOPTED_ANNOTATION, CLAIM_UID_ANNOTATION, CLUSTER_NAME_LABEL, PROVIDER, PROVIDER_LABEL,
+    };
+    use crate::ledger::{Adoption, Dress, Id, NewOwner, Place, Uid};
 
     #[test]
     fn an_answer_about_another_object_says_nothing_of_the_one_that_was_asked_for() {
@@ -105,6 +126,111 @@ mod tests {
         // A list has no name, and no spec either.
         let list = json!({"kind": "IPAddressList", "metadata": {"resourceVersion": "7"}, "items": []});
         assert!(matches!(outcome(&write, Reply::Object(Box::new(list))), Outcome::Unknown(_)));
+    }
+
+    /// What becomes of a write, to which the API server answers with this object.
+    fn answered(subject: &Id, act: Act, object: Value) -> Outcome {
+        let write = Write { number: 1, subject: subject.clone(), uid: Uid::new("u"), act };
+        outcome(&write, Reply::Object(Box::new(object)))
+    }
+
+    #[test]
+    fn a_success_whose_object_has_not_what_was_written_is_none() {
+        let claim = Id::new(Kind::Claim(Family::Metal3), "ns", "c");
+        let object = |finalizers: Value| {
+            let metadata = json!({"name": "c", "namespace": "ns", "uid": "u", "finalizers": finalizers});
+            json!({"metadata": metadata, "spec": {"pool": {"name": "p"}}})
+        };
+        let (with, without) = (object(json!([claim.kind.finalizer()])), object(json!(["other"])));
+        let protect = || Act::Protect { append: true };
+        assert!(matches!(answered(&claim, protect(), with.clone()), Outcome::Seen(_)));
+        assert!(matches!(answered(&claim, protect(), without.clone()), Outcome::Refused(_)));
+        let strip = |uid: &str| Act::Strip { object: claim.clone(), uid: Uid::new(uid), at: 0 };
+        assert!(matches!(answered(&claim, strip("u"), without), Outcome::Seen(_)));
+        assert!(matches!(answered(&claim, strip("u"), with.clone()), Outcome::GuardFailed(_)));
+        // Another of its name.
+        assert!(matches!(answered(&claim, strip("v"), with), Outcome::Seen(_)));
+    }
+
+    /// The same object, without a part of its metadata.
+    fn without(object: &Value, part: &str) -> Value {
+        let mut object = object.clone();
+        assert!(object["metadata"].as_object_mut().unwrap().remove(part).is_some(), "{part}");
+        object
+    }
+
+    #[test]
+    fn an_adoption_that_is_undone_in_any_part_is_refused() {
+        let (claim, kind) = (Id::new(Kind::Claim(Family::Metal3), "ns", "c"), Kind::Address(Family::Metal3));
+        let adoption = || {
+            Act::Adopt(Box::new(Adoption {
+                address: Id::new(kind, "ns", "a"),
+                uid: Uid::new("a"),
+                version: 1,
+                claim: claim.clone(),
+                claim_uid: Uid::new("u"),
+                finalizer: Some(false),
+                annotations: Some(false),
+                owner: Some(Place::First),
+            }))
+        };
+        let owner =
+            json!({"apiVersion": "ipam.metal3.io/v1alpha1", "kind": "IPClaim", "name": "c", "uid": "u"});
+        let whole = json!({
+            "metadata": {
+                "name": "a", "namespace": "ns", "uid": "a", "finalizers": [kind.finalizer()],
+                "ownerReferences": [owner],
+                "annotations": {CLAIM_UID_ANNOTATION: "u", ADOPTED_ANNOTATION: "1"},
+            },
+            "spec": {"pool": {"name": "p"}, "claim": {"name": "c"}, "address": "10.0.0.1"},
+        });
+        assert!(matches!(answered(&claim, adoption(), whole.clone()), Outcome::Seen(_)));
+        for part in ["finalizers", "ownerReferences", "annotations"] {
+            assert!(
+                matches!(answered(&claim, adoption(), without(&whole, part)), Outcome::Refused(_)),
+                "{part}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_dress_that_is_undone_in_any_part_is_refused() {
+        let pool = Id::new(Kind::Pool, "ns", "p");
+        let version = "cluster.x-k8s.io/v1beta2";
+        let labels = [(CLUSTER_NAME_LABEL, "k"), (PROVIDER_LABEL, PROVIDER)];
+        let dress = || {
+            let owner = NewOwner {
+                api_version: version.into(),
+                name: "k".into(),
+                uid: Uid::new("k"),
+                place: Place::First,
+            };
+            Act::Dress(Box::new(Dress {
+                finalizer: Some(false),
+                labels: labels.map(|(key, value)| (key, value.to_owned())).into(),
+                has_labels: false,
+                owner: Some(owner),
+            }))
+        };
+        let owner = json!({"apiVersion": version, "kind": "Cluster", "name": "k", "uid": "k"});
+        let whole = json!({
+            "metadata": {
+                "name": "p", "namespace": "ns", "uid": "u", "finalizers": [Kind::Pool.finalizer()],
+                "ownerReferences": [owner], "labels": BTreeMap::from(labels),
+            },
+            "spec": {"namePrefix": "p", "clusterName": "k"},
+        });
+        assert!(matches!(answered(&pool, dress(), whole.clone()), Outcome::Seen(_)));
+        for part in ["finalizers", "ownerReferences", "labels"] {
+            assert!(matches!(answered(&pool, dress(), without(&whole, part)), Outcome::Refused(_)), "{part}");
+        }
+        let mut older = whole.clone();
+        older["metadata"]["ownerReferences"][0]["apiVersion"] = json!("cluster.x-k8s.io/v1beta1");
+        assert!(matches!(answered(&pool, dress(), older), Outcome::Refused(_)));
+        // Somebody gave it to another Cluster meanwhile.
+        let mut moved = whole;
+        moved["spec"]["clusterName"] = json!("other");
+        assert!(matches!(answered(&pool, dress(), moved), Outcome::Seen(_)));
     }
 
     #[test]

@@ -130,6 +130,7 @@ async fn work(client: Client, options: &Options, links: Links, stop: impl Future
         filter: options.watch_filter.clone(),
         metrics: links.metrics.clone(),
         news,
+        heard: watch::Heard::default(),
     };
     let mut controller = Controller {
         ledger: Ledger::new(options.ledger(), KINDS),
@@ -142,6 +143,7 @@ async fn work(client: Client, options: &Options, links: Links, stop: impl Future
         capi: CapiVersion::default(),
         room: options.in_flight,
         ready: false,
+        set_back: false,
         leading: false,
         pulse: links.pulse.clone(),
         metrics: links.metrics.clone(),
@@ -187,6 +189,8 @@ struct Controller {
     capi: CapiVersion,
     room: usize,
     ready: bool,
+    /// The API server has forgotten what was given out: a person has to see to that before anything more is.
+    set_back: bool,
     /// This controller leads, and its lists are of its term.
     leading: bool,
     pulse: Pulse,
@@ -236,7 +240,7 @@ impl Controller {
                 () = self.clock.sleep_until(wake) => {}
                 _ = beat.tick() => {}
             }
-            if !self.leading {
+            if !self.leading || self.set_back {
                 self.ledger.stand_by();
                 continue;
             }
@@ -288,7 +292,7 @@ impl Controller {
 
     /// When there may be something to do, where there is room to do it.
     fn wake_time(&self, under_way: usize) -> Option<Duration> {
-        (self.leading && under_way < self.room).then(|| self.ledger.next_wake()).flatten()
+        (self.leading && !self.set_back && under_way < self.room).then(|| self.ledger.next_wake()).flatten()
     }
 
     fn land(&mut self, write: &Write, outcome: Outcome) {
@@ -325,6 +329,10 @@ impl Controller {
             News::Seen(seen) => self.ledger.observe(seen),
             News::Deleted(id, uid) => self.ledger.deleted(&id, &uid),
             News::NotServed(kind) => self.not_served(kind),
+            News::SetBack => {
+                self.set_back = true;
+                self.ready = false;
+            }
         }
     }
 
@@ -368,7 +376,7 @@ impl Controller {
     }
 
     fn tell_readiness(&mut self) {
-        if self.ledger.is_ready() && !self.ready {
+        if self.ledger.is_ready() && !self.ready && !self.set_back {
             self.ready = true;
             self.pulse.synced();
             let what = if self.leading { "claims are served" } else { "this controller stands by" };

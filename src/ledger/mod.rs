@@ -91,9 +91,6 @@ pub struct Config {
     pub is_shard: bool,
 }
 
-/// Why a write was in vain that succeeded.
-const TAKEN_OFF: &str = "a webhook or a policy takes off what was written";
-
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -341,10 +338,6 @@ impl Ledger {
 
     /// Takes in what became of a write.
     pub fn outcome(&mut self, write: &Write, outcome: Outcome, now: Now, rng: &mut impl Rng) {
-        let outcome = match outcome {
-            Outcome::Seen(now) if !write.is_kept_in(&now) => Outcome::GuardFailed(TAKEN_OFF.to_owned()),
-            outcome => outcome,
-        };
         let current = self.meta(&write.subject).is_some_and(|meta| meta.uid == write.uid);
         if current {
             self.landed(write, &outcome, now, rng);

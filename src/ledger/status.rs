@@ -202,7 +202,10 @@ impl Wanted {
     /// The condition, dated as the one in `seen` if that has the same status, else now.
     fn dated(self, seen: &[Condition], now: Now) -> Condition {
         let status = if self.is { "True" } else { "False" };
-        let before = seen.iter().find(|seen| seen.type_ == self.type_ && seen.status == status);
+        // One whose time could not be read has been so since the epoch.
+        let is_dated = |seen: &&Condition| seen.last_transition_time.0 != Timestamp::UNIX_EPOCH;
+        let before =
+            seen.iter().find(|seen| seen.type_ == self.type_ && seen.status == status).filter(is_dated);
         Condition {
             type_: self.type_.to_owned(),
             status: status.to_owned(),

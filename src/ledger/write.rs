@@ -5,9 +5,9 @@ use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::seen::{Id, Labels, Seen, Text};
+use super::seen::{ClusterOwner, Id, Labels, Seen, Text};
 use super::{Shown, Uid};
-use crate::api::{IPPoolStatus, Kind};
+use crate::api::{CLUSTER_NAME_LABEL, IPPoolStatus, Kind};
 
 /// A write that is due, and on whose behalf.
 #[derive(Clone, Debug, PartialEq)]
@@ -112,10 +112,11 @@ impl Write {
 
     /// Whether the object that was answered has what was written of its metadata. A webhook may take that off again; the API
     /// server calls it a success all the same. (Of a status, the ledger sees to it elsewhere.)
-    pub(super) fn is_kept_in(&self, now: &Seen) -> bool {
+    pub fn is_kept_in(&self, now: &Seen) -> bool {
         let is_ours = now.meta().finalizers.ours.is_some();
         match (&self.act, now) {
             (Act::Protect { .. }, _) => is_ours,
+            (Act::Strip { uid, .. }, _) => now.meta().uid != *uid || !is_ours,
             (Act::Adopt(adoption), Seen::Address(address)) => {
                 let is_of = |uid: Option<&Uid>| uid == Some(&adoption.claim_uid);
                 (adoption.finalizer.is_none() || is_ours)
@@ -124,10 +125,17 @@ impl Write {
                     && (adoption.owner.is_none() || is_of(address.owner.as_ref().map(|owner| &owner.uid)))
             }
             (Act::Dress(dress), Seen::Pool(pool)) => {
-                let owner = |owner: &NewOwner| pool.owner.as_ref().is_some_and(|now| now.uid == owner.uid);
+                // The labels, and the owner reference that is ours, go by the Cluster that the pool names now.
+                let is_of = |cluster: &str| pool.cluster.as_deref() == Some(cluster);
+                let is_labelled = |cluster: &String| pool.labelled || !is_of(cluster);
+                let is_owned = |owner: &NewOwner| {
+                    let is_it =
+                        |now: &ClusterOwner| now.uid == owner.uid && now.api_version == owner.api_version;
+                    pool.owner.as_ref().is_some_and(is_it) || !is_of(&owner.name)
+                };
                 (dress.finalizer.is_none() || is_ours)
-                    && (dress.labels.is_empty() || pool.labelled)
-                    && dress.owner.as_ref().is_none_or(owner)
+                    && dress.labels.get(CLUSTER_NAME_LABEL).is_none_or(is_labelled)
+                    && dress.owner.as_ref().is_none_or(is_owned)
             }
             _ => true,
         }

@@ -297,6 +297,41 @@ async fn it_is_ready_once_all_kinds_are_listed_and_stays_so_while_the_api_server
     assert_eq!(replica.health("/healthz").await, (200, "ok".to_owned()));
 }
 
+#[tokio::test]
+async fn nothing_is_given_out_from_a_store_that_was_set_back_before_a_new_start() {
+    let scene = Scene::new("set-back").await;
+    scene.create_pool("p", &json!({"pools": [{"start": "10.0.0.1", "end": "10.0.0.9"}]})).await;
+    let flags = [&ALONE[..], &["--insecure-diagnostics"]].concat();
+    let replica = Replica::start(&scene, "before", &flags).await;
+    scene.create_claim("a").await;
+    assert_eq!(scene.bound("a").await, "10.0.0.1");
+    scene.in_order().await;
+    // All claims are listed anew, and there are none, as long ago.
+    let long_ago = json!({
+        "apiVersion": "ipam.metal3.io/v1alpha1", "kind": "IPClaimList", "metadata": {"resourceVersion": "1"}, "items": [],
+    });
+    let list = Match::verb(Verb::List).resource("ipclaims");
+    replica.proxy.add(Rule::new(list, Action::AnswerBefore(Reply::raw(200, &long_ago.to_string()))));
+    let stream = Match::first_list().resource("ipclaims");
+    replica.proxy.add(Rule::new(stream, Action::AnswerBefore(Reply::invalid())));
+    replica.proxy.expire_watches("ipclaims");
+    replica.said("its store was set back").await;
+    let before = replica.writes();
+    // Of a kind whose watch goes on.
+    scene.create_claim_of(Family::Capi, "b", "p", json!({})).await;
+    let known = "ipam_claims{group=\"ipam.cluster.x-k8s.io\",kind=\"IPAddressClaim\",state=\"new\"} 1";
+    let told = || async { Some(replica.plain_metrics().await).filter(|told| told.contains(known)) };
+    let told = scene.until("the new claim is known", told).await;
+    assert!(told.contains("ipam_synced 0"), "{told}");
+    assert_eq!(replica.writes(), before, "{}", replica.log());
+    drop(replica);
+
+    let _after = Replica::start(&scene, "after", &ALONE).await;
+    assert_eq!(scene.bound_of(Family::Capi, "b").await, "10.0.0.2");
+    assert_eq!(scene.bound("a").await, "10.0.0.1");
+    scene.in_order().await;
+}
+
 /// More than one page.
 const MANY: usize = 520;
 

@@ -2,7 +2,10 @@
 
 mod stream;
 
+use std::collections::BTreeMap;
 use std::fmt::Debug;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::TryStreamExt;
@@ -13,7 +16,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::{mpsc, oneshot};
 
-use self::stream::Event;
+use self::stream::{Error, Event};
 use super::metrics::Metrics;
 use crate::api::{
     CapiAddressSpec, CapiVersion, ClusterSpec, Family, IPAddress, IPAddressClaimSpec, IPAddressClaimStatus,
@@ -36,6 +39,8 @@ pub(super) enum News {
     Deleted(Id, Uid),
     /// The kind is not served.
     NotServed(Kind),
+    /// The API server has forgotten a part of what it has said of a kind. Nothing more is said of that.
+    SetBack,
 }
 
 /// What is watched, and where the news go.
@@ -49,6 +54,18 @@ pub(super) struct Watches {
     /// Where failures are counted.
     pub metrics: Metrics,
     pub news: mpsc::Sender<News>,
+    pub heard: Heard,
+}
+
+/// The latest version that was heard of, by kind: a list from before that is none, whichever watch and term it is of.
+#[derive(Clone, Default)]
+pub(super) struct Heard(Arc<Mutex<BTreeMap<Kind, Arc<AtomicU64>>>>);
+
+impl Heard {
+    fn of(&self, kind: Kind) -> Arc<AtomicU64> {
+        let mut kinds = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kinds.entry(kind).or_default().clone()
+    }
 }
 
 /// How soon a kind that is not served is looked for again.
@@ -118,7 +135,8 @@ impl Watches {
         } else {
             Api::namespaced_with(self.client.clone(), &self.namespace, &description)
         };
-        let mut events = std::pin::pin!(stream::events(api, self.labels(kind)));
+        let latest = self.heard.of(kind);
+        let mut events = std::pin::pin!(stream::events(api, self.labels(kind), latest.clone()));
         let mut was_listed = false;
         loop {
             let event = match events.try_next().await {
@@ -126,6 +144,18 @@ impl Watches {
                 Ok(None) => return Served::Yes,
                 Err(error) if error.is_not_served() => {
                     return if was_listed { Served::NoMore } else { Served::No };
+                }
+                Err(error @ Error::SetBack { .. }) => {
+                    // However far the store comes again: what it has forgotten stays forgotten.
+                    latest.store(u64::MAX, Ordering::Relaxed);
+                    self.metrics.watch_failed(kind);
+                    tracing::error!(
+                        kind = kind.name(), error = %error,
+                        "nothing is given out or released any more; hint: docs/troubleshooting.md says what to do after a restore \
+                         from a backup; then start all replicas anew"
+                    );
+                    drop(self.news.send(News::SetBack).await);
+                    return Served::Yes;
                 }
                 Err(error) => {
                     self.metrics.watch_failed(kind);

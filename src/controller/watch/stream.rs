@@ -9,6 +9,8 @@
 //! there, where this says so before it asks; and it passes over what is deleted while the list comes in.
 
 use std::fmt::Debug;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures::stream::{BoxStream, Stream, StreamExt, unfold};
@@ -51,13 +53,10 @@ pub(super) enum Error {
     Late(Duration),
     #[error("the API server ended the watch at once")]
     AtOnce,
-    #[error("watches end and have said nothing, not even where they are")]
-    Silent,
     #[error("no resource version in what the API server sent")]
     NoVersion,
     #[error(
-        "the API server is at version {now} and was at {latest}: its store was set back, and what was given out since is forgotten; \
-         hint: docs/troubleshooting.md, restored from a backup; then start this controller anew"
+        "the API server is at version {now} and was at {latest}: its store was set back, and has forgotten what was given out since"
     )]
     SetBack { now: u64, latest: u64 },
 }
@@ -101,23 +100,25 @@ const DEAD: Duration = Duration::from_secs(WATCH_TIME as u64 + 5);
 const SHORT: Duration = Duration::from_secs(1);
 /// One that ends after this has lived its time.
 const LIFE: Duration = Duration::from_secs(WATCH_TIME as u64 - 5);
-/// A watch with nothing to say says so by a bookmark before its end. After so many that did not even do that, all is listed:
-/// somebody on the way may keep what is said to himself, or the API server waits for a version of which it was set back.
-const SILENCES: u32 = 2;
+/// After so many that said nothing, one after the other, all is listed: somebody on the way may keep to himself what is said, or
+/// the store was set back, and says nothing before it is at the version again that is asked for. A watch with nothing to say
+/// has a bookmark whenever the store tells where it is, by default each ten to eleven minutes.
+const SILENCES: u32 = 3;
 /// Asks for what there is at the moment of the request, and not for what the API server happens to know.
 const LATEST: &str = "";
 
 /// All objects behind `api` that have `labels`, where there are any, and what becomes of them. It never ends, and asks
-/// for nothing before whoever listens has taken in what was said.
+/// for nothing before whoever listens has taken in what was said. `latest` is the latest version that was heard of.
 pub(super) fn events<K>(
     api: Api<K>,
     labels: Option<String>,
+    latest: Arc<AtomicU64>,
 ) -> impl Stream<Item = Result<Event<K>, Error>> + Send
 where
     K: Resource + Clone + Debug + DeserializeOwned + Send + 'static,
 {
     let (state, pauses) = (State::Unknown, Pauses::default());
-    let follower = Follower { api, labels, in_pages: false, state, pauses, silences: 0, latest: 0 };
+    let follower = Follower { api, labels, in_pages: false, state, pauses, silences: 0, latest };
     unfold(follower, async |mut follower| Some((follower.next().await, follower)))
 }
 
@@ -132,8 +133,8 @@ struct Follower<K> {
     pauses: Pauses,
     /// How many watches have lived their time and said nothing, one after the other.
     silences: u32,
-    /// The latest version that was heard of.
-    latest: u64,
+    /// The latest version that was heard of, by this stream or one before it.
+    latest: Arc<AtomicU64>,
 }
 
 enum State<K> {
@@ -162,7 +163,7 @@ where
             let state = std::mem::replace(&mut self.state, State::Unknown);
             let step = self.step(state).await;
             // A list that has begun is none yet, and one that is read in pages is of no use to whom the changes are refused.
-            if let State::Watching { silent_since: None, .. } = self.state {
+            if let (Ok(_), State::Watching { silent_since: None, .. }) = (&step, &self.state) {
                 self.pauses.succeeded();
                 self.silences = 0;
             }
@@ -270,11 +271,8 @@ where
     /// taken for all that there is: what was given out since would be given out again, and a person has to see to that first.
     fn goes_on_at(&mut self, version: &str) -> Result<(), Error> {
         let Ok(now) = version.parse() else { return Ok(()) };
-        if now < self.latest {
-            return Err(Error::SetBack { now, latest: self.latest });
-        }
-        self.latest = now;
-        Ok(())
+        let latest = self.latest.fetch_max(now, Ordering::Relaxed);
+        if now < latest { Err(Error::SetBack { now, latest }) } else { Ok(()) }
     }
 
     /// Asks for what changed since a version.
@@ -318,10 +316,11 @@ where
             }
             if self.silences < SILENCES {
                 self.state = State::Known(known);
-                return Ok(None);
+            } else {
+                self.silences = 0;
+                tracing::debug!("watches have said nothing for long: all is listed");
             }
-            self.silences = 0;
-            return Err(Error::Silent);
+            return Ok(None);
         };
         let (event, version) = match event {
             Ok(WatchEvent::Added(object) | WatchEvent::Modified(object)) => {
@@ -340,7 +339,7 @@ where
                 return Err(error.into());
             }
         };
-        self.latest = self.latest.max(version.parse().unwrap_or(0));
+        self.latest.fetch_max(version.parse().unwrap_or(0), Ordering::Relaxed);
         self.state = State::Watching { watch, version, silent_since: None };
         Ok(event)
     }

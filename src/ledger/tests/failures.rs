@@ -218,34 +218,8 @@ fn s14_a_publication_that_is_refused_is_tried_less_and_less_often_though_its_obj
     assert!((15..60).contains(&tries), "{tries} tries in ten minutes");
 }
 
-/// What is due in ten minutes in which a webhook takes off what one kind of write puts into an object's metadata.
-fn taken_off(scene: &mut Scene, what: &str) -> Vec<String> {
-    let is_taken_off = |act: &Act| match act {
-        Act::Dress(_) => what == "dress",
-        Act::Protect { .. } => what == "protect",
-        Act::Adopt(_) => what == "adopt",
-        _ => false,
-    };
-    let mut all = Vec::new();
-    for _ in 0..600 {
-        all.extend(scene.due());
-        while let Some(write) = scene.sent.first() {
-            assert!(all.len() < 10_000, "without end: {:?}", &all[all.len() - 10..]);
-            if is_taken_off(&write.act) {
-                let as_before = scene.server.objects[write.object()].clone();
-                scene.reply(Outcome::Seen(as_before));
-            } else {
-                scene.succeed();
-            }
-            all.extend(scene.due());
-        }
-        scene.pass(Duration::from_secs(1));
-    }
-    all
-}
-
 #[test]
-fn s14_what_a_webhook_takes_off_again_is_written_less_and_less_often_and_people_are_told() {
+fn s14_what_is_refused_of_metadata_is_written_less_and_less_often_and_people_are_told() {
     for what in ["dress", "protect", "adopt"] {
         let (mut pool, mut claim) = (pool("10.0.0.1-10.0.0.9"), claim("a"));
         let mut scene = Scene::unlisted();
@@ -257,14 +231,17 @@ fn s14_what_a_webhook_takes_off_again_is_written_less_and_less_often_and_people_
         scene.add(pool);
         scene.add(claim);
         scene.list_all();
-        let all = taken_off(&mut scene, what);
+        let fails = |act: &Act| match act {
+            Act::Dress(_) => what == "dress",
+            Act::Protect { .. } => what == "protect",
+            Act::Adopt(_) => what == "adopt",
+            _ => false,
+        };
+        let all = scene.ten_minutes(fails, &refused());
         let tries = all.iter().filter(|act| act.starts_with(what)).count();
         assert!((15..60).contains(&tries), "{what}: {tries} tries in ten minutes");
-        let notices = scene.notices();
-        let told =
-            |notice: &Notice| notice.message.ends_with("a webhook or a policy takes off what was written");
-        assert!(notices.iter().any(told), "{what}: {notices:?}");
-        // It is taken off no more.
+        assert!(scene.notices().iter().any(|notice| notice.message.ends_with(": no")), "{what}");
+        // Nobody refuses it any more.
         scene.run_for(Duration::from_mins(1));
         assert_eq!(scene.bound().len(), 1, "{what}");
     }

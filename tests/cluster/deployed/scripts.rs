@@ -183,15 +183,18 @@ async fn what_cannot_go_well_is_said_before_anything_is_applied() {
 
     // Metal3's, from when it was a part of the infrastructure provider.
     said(&plane, &["create", "namespace", "capm3-system"]).await;
-    for name in ["capm3-controller-manager", "ipam-controller-manager"] {
+    for name in ["capm3-controller-manager", "capm3-ipam-controller-manager"] {
         let deployment = format!("deployment/{name}");
         said(&plane, &["-n", "capm3-system", "create", "deployment", name, "--image=r.example/metal3:v1"])
             .await;
         let label = "cluster.x-k8s.io/provider=infrastructure-metal3";
         said(&plane, &["-n", "capm3-system", "label", &deployment, label]).await;
     }
-    refused(&[image], "a controller is installed in namespace capm3-system").await;
-    said(&plane, &["-n", "capm3-system", "delete", "deployment/ipam-controller-manager"]).await;
+    let old = "an old release of Metal3's controller is installed in namespace capm3-system";
+    for namespace in ["metal3-ipam-system", "capm3-system"] {
+        refused(&[image, ("NAMESPACE", namespace)], old).await;
+    }
+    said(&plane, &["-n", "capm3-system", "delete", "deployment/capm3-ipam-controller-manager"]).await;
     let alone = script(&plane, "deploy.sh", &[image, ("TIMEOUT", "1")]).await;
     assert!(alone.text.contains("not ready within 1 s"), "{}", alone.text);
 }
