@@ -111,12 +111,12 @@ impl Write {
     }
 
     /// Whether the object that was answered has what was written of its metadata. A webhook may take that off again; the API
-    /// server calls it a success all the same. (Of a status, the ledger sees to it elsewhere.)
+    /// server calls it a success all the same. (Of a status, the ledger sees to it elsewhere; and a finalizer may have been there
+    /// twice.)
     pub fn is_kept_in(&self, now: &Seen) -> bool {
         let is_ours = now.meta().finalizers.ours.is_some();
         match (&self.act, now) {
             (Act::Protect { .. }, _) => is_ours,
-            (Act::Strip { uid, .. }, _) => now.meta().uid != *uid || !is_ours,
             (Act::Adopt(adoption), Seen::Address(address)) => {
                 let is_of = |uid: Option<&Uid>| uid == Some(&adoption.claim_uid);
                 (adoption.finalizer.is_none() || is_ours)
