@@ -23,12 +23,6 @@ if [ "${minor:-31}" -lt 31 ]; then
 fi
 
 elsewhere=$(KUBECTL="$kubectl" config/elsewhere.sh "$namespace")
-case $elsewhere in *' old')
-  echo "error: an old release of Metal3's controller is installed in namespace ${elsewhere% old}, and this would be a second one" >&2
-  echo 'hint: docs/migrating-from-metal3.md says how to take its place' >&2
-  exit 1
-  ;;
-esac
 if [ -n "$elsewhere" ]; then
   echo "error: a controller is installed in namespace $elsewhere, and this would be a second one, in $namespace" >&2
   echo "hint: NAMESPACE=$elsewhere upgrades that one; \`make undeploy NAMESPACE=$elsewhere\` takes it away before it moves" >&2

@@ -80,13 +80,6 @@ present() {
 }
 
 elsewhere=$(KUBECTL="$kubectl" config/elsewhere.sh "$namespace")
-# An old one of Metal3's is none of ours: what is here is taken away beside it, but the kinds are its as well.
-case $elsewhere in *' old')
-  echo "error: an old release of Metal3's controller is installed in namespace ${elsewhere% old}, and uses the same kinds and webhooks" >&2
-  echo 'hint: remove it first, as docs/migrating-from-metal3.md says' >&2
-  exit 1
-  ;;
-esac
 if [ -n "$elsewhere" ]; then
   echo "error: the controller is installed in namespace $elsewhere, not in $namespace" >&2
   echo "hint: \`make undeploy NAMESPACE=$elsewhere\` takes that one away" >&2

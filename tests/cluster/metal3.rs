@@ -22,8 +22,13 @@ impl Scene {
         if status.is_null() {
             return made;
         }
+        self.set_status(kind, &made.name_any(), status).await
+    }
+
+    /// Sets these members of an object's status.
+    pub async fn set_status(&self, kind: Kind, name: &str, status: &Value) -> DynamicObject {
         let patch = Patch::Merge(json!({ "status": status }));
-        objects.patch_status(&made.name_any(), &PatchParams::default(), &patch).await.unwrap()
+        self.of_kind(kind).patch_status(name, &PatchParams::default(), &patch).await.unwrap()
     }
 
     /// Cluster `k`.

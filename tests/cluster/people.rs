@@ -247,11 +247,6 @@ async fn a_pool_keeps_the_owner_and_the_label_that_look_like_ours_and_are_not() 
 /// The API server takes it for a time, and nobody can count it.
 const NO_TIME: &str = "9999-12-31T23:59:59Z";
 
-async fn set_status(scene: &Scene, kind: Kind, name: &str, status: Value) {
-    let patch = Patch::Merge(json!({ "status": status }));
-    scene.of_kind(kind).patch_status(name, &PatchParams::default(), &patch).await.unwrap();
-}
-
 #[tokio::test]
 async fn what_others_write_for_a_time_or_a_name_keeps_nobody_from_being_served() {
     let mut scene = Scene::with_pool(Family::Metal3, "nonsense", "10.0.0.1", "10.0.0.9").await;
@@ -263,12 +258,12 @@ async fn what_others_write_for_a_time_or_a_name_keeps_nobody_from_being_served()
     let others = json!([{
         "type": "Other", "status": "True", "reason": "r", "message": "", "lastTransitionTime": NO_TIME,
     }]);
-    set_status(&scene, pools, "p", json!({"lastUpdated": NO_TIME, "conditions": others})).await;
-    set_status(&scene, claims, "a", json!({ "conditions": others })).await;
+    scene.set_status(pools, "p", &json!({"lastUpdated": NO_TIME, "conditions": others})).await;
+    scene.set_status(claims, "a", &json!({ "conditions": others })).await;
     // What a name leads to that is none: to all objects there are.
     for name in ["b", "c"] {
         scene.create_claim_with(name, "p", json!({"finalizers": [claims.finalizer()]})).await;
-        set_status(&scene, claims, name, json!({"address": {"name": "?"}})).await;
+        scene.set_status(claims, name, &json!({"address": {"name": "?"}})).await;
     }
     scene.delete_claim("c").await;
 
@@ -281,7 +276,7 @@ async fn what_others_write_for_a_time_or_a_name_keeps_nobody_from_being_served()
     let name = scene.until("the claim has an address object", bound).await;
     assert_eq!(name, "p-10-0-0-2");
     scene.kill_controller();
-    set_status(&scene, pools, "p", json!({"lastUpdated": NO_TIME, "conditions": others})).await;
+    scene.set_status(pools, "p", &json!({"lastUpdated": NO_TIME, "conditions": others})).await;
     scene.proxy.add(Rule::new(Match::first_list(), Action::AnswerBefore(Reply::invalid())));
     scene.start_controller();
     scene.create_claim("d").await;

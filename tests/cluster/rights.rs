@@ -72,7 +72,9 @@ fn used(proxy: &Proxy) -> BTreeSet<Right> {
             let sub =
                 if call.subresource.is_empty() { String::new() } else { format!("/{}", call.subresource) };
             let verb = VERBS.iter().find(|(verb, _)| *verb == call.verb).unwrap().1;
-            let is_of_one = verb != "create" && !call.name.is_empty();
+            // A list of one name is granted as such.
+            let is_of_one = matches!(verb, "get" | "update" | "patch" | "delete")
+                || (verb != "create" && !call.name.is_empty());
             let is_open = OPEN_GROUPS.contains(&call.group.as_str());
             let name = (is_of_one && !is_open).then(|| call.name.clone());
             Some((call.group.clone(), format!("{}{sub}", call.resource), verb, name))

@@ -1,7 +1,7 @@
 //! The objects that a command is about, by the names that a person gives them.
 
 use clap::ValueEnum;
-use ipam::api::{Family, Kind, is_subdomain};
+use ipam::api::{Family, Kind, is_object_name};
 use serde::de::DeserializeOwned;
 
 use super::delete_pool::chosen;
@@ -63,7 +63,7 @@ pub fn creatable(what: &str, name: &str) -> Result<(), Error> {
     if name.is_empty() {
         return Err(Error::new(Failure::Usage, "a name is needed"));
     }
-    if name.len() <= 253 && is_subdomain(name) {
+    if is_object_name(name) {
         return Ok(());
     }
     Err(Error::new(Failure::Usage, format!("`{name}` is not a name that a {what} can have"))

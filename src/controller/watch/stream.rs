@@ -269,7 +269,7 @@ where
 
     /// All that there is was at this version, which is none before what was heard of. From a store that was set back, nothing is
     /// taken for all that there is: what was given out since would be given out again, and a person has to see to that first.
-    fn goes_on_at(&mut self, version: &str) -> Result<(), Error> {
+    fn goes_on_at(&self, version: &str) -> Result<(), Error> {
         let Ok(now) = version.parse() else { return Ok(()) };
         let latest = self.latest.fetch_max(now, Ordering::Relaxed);
         if now < latest { Err(Error::SetBack { now, latest }) } else { Ok(()) }
@@ -302,16 +302,9 @@ where
         silent_since: Option<Instant>,
     ) -> Result<Option<Event<K>>, Error> {
         let Ok(Some(event)) = timeout(DEAD, watch.next()).await else {
-            let Some(since) = silent_since else {
-                self.state = State::Known(known);
-                return Ok(None);
-            };
-            if since.elapsed() < SHORT {
-                self.state = State::Known(known);
-                return Err(Error::AtOnce);
-            }
+            let silence = silent_since.map(|since| since.elapsed());
             // One that was cut before had no time to say something.
-            if since.elapsed() >= LIFE {
+            if silence.is_some_and(|silence| silence >= LIFE) {
                 self.silences += 1;
             }
             if self.silences < SILENCES {
@@ -320,7 +313,11 @@ where
                 self.silences = 0;
                 tracing::debug!("watches have said nothing for long: all is listed");
             }
-            return Ok(None);
+            return if silence.is_some_and(|silence| silence < SHORT) {
+                Err(Error::AtOnce)
+            } else {
+                Ok(None)
+            };
         };
         let (event, version) = match event {
             Ok(WatchEvent::Added(object) | WatchEvent::Modified(object)) => {

@@ -193,6 +193,8 @@ async fn what_cannot_go_well_is_said_before_anything_is_applied() {
     let old = "an old release of Metal3's controller is installed in namespace capm3-system";
     for namespace in ["metal3-ipam-system", "capm3-system"] {
         refused(&[image, ("NAMESPACE", namespace)], old).await;
+        let undeployed = script(&plane, "undeploy.sh", &[("NAMESPACE", namespace)]).await;
+        assert!(undeployed.code == 1 && undeployed.text.contains(old), "{}", undeployed.text);
     }
     said(&plane, &["-n", "capm3-system", "delete", "deployment/capm3-ipam-controller-manager"]).await;
     let alone = script(&plane, "deploy.sh", &[image, ("TIMEOUT", "1")]).await;
